@@ -1,0 +1,73 @@
+# Everything a person does here is one of these verbs; each sets up what it needs, and does nothing twice.
+# The first run compiles llama.cpp, some four minutes on two cores.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BUNDLE := $(VENV)/share/gpt4roi/bundles/embedded
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+
+PHOTO := runtime/gpt4roi_runtime/samples/coffee.jpg
+REGIONS := --region 165,10,415,300 --region 318,60,425,330
+
+.PHONY: help setup llama bundle demo test test-slow lint format bench clean
+.DEFAULT_GOAL := help
+
+help: ## show these verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+$(BIN)/python:
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+# llama-cpp-python first, with our flags: pip would otherwise build it plainly, which crashes on some processors.
+$(VENV)/.llama: $(BIN)/python runtime/native/install_llama_cpp.py runtime/native/amx_tile_config.h
+	@$(PIP) rich platformdirs
+	@$(BIN)/python runtime/native/install_llama_cpp.py
+	@touch $@
+
+$(VENV)/.base: $(VENV)/.llama pyproject.toml constraints.txt
+	@echo "installing gpt4roi-edge into $(VENV)"
+	@$(PIP) --editable '.[cpu,assemble]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@echo "installing the tools for tests into $(VENV)"
+	@$(PIP) --editable '.[cpu,export,dev]'
+	@touch $@
+
+$(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/*)
+	@$(BIN)/gpt4roi-export embedded --cache .cache/weights
+
+llama: $(BIN)/python ## compile llama.cpp, unless the right build is there
+	@$(PIP) rich platformdirs
+	@$(BIN)/python runtime/native/install_llama_cpp.py
+
+bundle: $(BUNDLE)/manifest.json ## assemble the embedded model
+
+setup: bundle ## all that the demo needs
+
+demo: setup ## ask two questions about two boxes in a photo
+	$(BIN)/gpt4roi ask $(PHOTO) $(REGIONS) --save-overlay demo.png "What is <region1>? What is <region2>?"
+
+lint: $(VENV)/.dev ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup lint ## lint, types, import contracts and every test that needs no GPU
+	$(BIN)/pytest -m "not slow"
+
+test-slow: setup $(VENV)/.dev ## the tests of minutes and full sizes
+	$(BIN)/pytest -m slow
+
+format: $(VENV)/.dev ## put the code into the project's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## measure what the README shows
+	$(BIN)/python bench/first_token.py
+
+clean: ## remove what the verbs made
+	rm -rf $(VENV) .cache demo.png
