@@ -1,0 +1,165 @@
+"""Opens a bundle's folder: reads the manifest strictly and holds every file against it; knows no engine.
+
+A bundle may come from a stranger: no path leaves the folder, nothing is unpickled, rendered or executed, and nothing
+is read before its size is known.
+"""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import msgspec
+
+from gpt4roi_runtime.bundle.manifest import FORMAT, VERSION, FileEntry, ImagePiece, Manifest, TokenPiece
+from gpt4roi_runtime.errors import BundleError
+from gpt4roi_runtime.storage import sha256_of
+
+MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 20
+
+_ASSEMBLE = "Make the embedded bundle with `make bundle` in a checkout, or `gpt4roi-export embedded`."
+_AGAIN = "Copy or assemble the bundle again."
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder whose manifest was read.
+
+    Attributes:
+        folder: Where it is.
+        manifest: What it says.
+        id: First 16 hex digits of the manifest's SHA-256; since the manifest holds every file's hash, two bundles
+            with the same id are the same model.
+    """
+
+    folder: Path
+    manifest: Manifest
+    id: str
+
+    def path_of(self, entry: FileEntry) -> Path:
+        """Where a file of the manifest lies."""
+        return self.folder / entry.path
+
+
+class _Head(msgspec.Struct):
+    """The two fields that every version has."""
+
+    format: str
+    version: int
+
+
+def default_bundle() -> Path:
+    """Where the embedded bundle lies: with the data of the Python environment that it was assembled in."""
+    return Path(sys.prefix, "share", "gpt4roi", "bundles", "embedded")
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read a bundle's manifest; its files are not looked at yet.
+
+    Raises:
+        BundleError: No such folder or manifest, another format or version, a field missing, unknown or out of range,
+            or a path that leaves the folder.
+    """
+    raw = _manifest_bytes(folder)
+    return Bundle(folder.resolve(), _manifest(folder, raw), hashlib.sha256(raw).hexdigest()[:16])
+
+
+def check_file(bundle: Bundle, entry: FileEntry) -> None:
+    """Hold a file's place, size and content against the manifest; the content is read once the size is right.
+
+    Raises:
+        BundleError: Missing, a link, outside the folder, of another size or SHA-256, or unreadable.
+    """
+    path = bundle.path_of(entry)
+    if path.is_symlink() or not path.resolve().is_relative_to(bundle.folder):
+        raise BundleError(f"{path} leads out of the bundle's folder", "A bundle holds its files itself, without links.")
+    if not path.is_file():
+        raise BundleError(f"{path} is missing", _AGAIN)
+    size = path.stat().st_size
+    if size != entry.size_bytes:
+        raise BundleError(f"{path} has {size:,} bytes; the manifest says {entry.size_bytes:,}", _AGAIN)
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}", _AGAIN) from error
+    if found != entry.sha256:
+        raise BundleError(f"{path} has SHA-256 {found}; the manifest says {entry.sha256}", f"It was changed. {_AGAIN}")
+
+
+def _manifest_bytes(folder: Path) -> bytes:
+    path = folder / MANIFEST_NAME
+    if not folder.is_dir():
+        raise BundleError(f"there is no bundle at {folder}", _ASSEMBLE)
+    try:
+        size = path.stat().st_size
+        if size > MAX_MANIFEST_BYTES:
+            raise BundleError(f"{path} has {size:,} bytes; the limit is {MAX_MANIFEST_BYTES:,}", _AGAIN)
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_NAME}", _ASSEMBLE) from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}", _AGAIN) from error
+
+
+def _manifest(folder: Path, raw: bytes) -> Manifest:
+    path = folder / MANIFEST_NAME
+    try:
+        head = msgspec.json.decode(raw, type=_Head)
+        if head.format != FORMAT:
+            raise BundleError(f"{path} has format {head.format!r}; expected {FORMAT!r}", _AGAIN)
+        if head.version != VERSION:
+            raise BundleError(
+                f"{path} has version {head.version}; this program reads version {VERSION}",
+                "Use a program of the bundle's time, or export the bundle again.",
+            )
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(
+            f"{path} is not a valid manifest: {error}", "docs/bundle.md specifies every field."
+        ) from error
+    _check_paths(path, manifest)
+    _check_preprocessing(path, manifest)
+    _check_template(path, manifest)
+    return manifest
+
+
+def _check_paths(path: Path, manifest: Manifest) -> None:
+    """Relative, downward, and the same on every system; no two entries share a file."""
+    names = [entry.path for entry in manifest.files]
+    for name in names:
+        parts = PurePosixPath(name).parts
+        if "\\" in name or ".." in parts or name.startswith("/") or PureWindowsPath(name).drive or "\0" in name:
+            raise BundleError(f"{path} names {name!r}, which leads out of the bundle's folder", _AGAIN)
+    if len(set(names)) != len(names) or MANIFEST_NAME in names:
+        raise BundleError(f"{path} names one file twice: {', '.join(names)}", _AGAIN)
+
+
+def _check_preprocessing(path: Path, manifest: Manifest) -> None:
+    """Whatever the photo's shape, a square must come out, and the filters must be the specified ones."""
+    how = manifest.vision.preprocessing
+    ends_square = how.resize.to == "stretch" if how.stretch is None else how.stretch.to == "stretch"
+    filters = [how.resize.filter == "bicubic", how.stretch is None or how.stretch.filter == "bilinear"]
+    if not ends_square or not all(filters):
+        raise BundleError(f"{path} has a preprocessing that this version does not know: {how}", "See docs/bundle.md.")
+    if 0.0 in how.std:
+        raise BundleError(f"{path} divides by a std of 0: {how.std}", "See docs/bundle.md.")
+
+
+def _check_template(path: Path, manifest: Manifest) -> None:
+    """The image stands once and before anything a user writes; every token has an id."""
+    prompt, ids = manifest.prompt, manifest.language.special_tokens
+    later = (*prompt.after_question, *prompt.after_answer)
+    if any(isinstance(piece, ImagePiece) for piece in later):
+        raise BundleError(f"{path} places the image behind a question", "The image piece belongs to the opening.")
+    if sum(isinstance(piece, ImagePiece) for piece in prompt.opening) > 1:
+        raise BundleError(f"{path} places the image more than once", "Name the image piece once in the opening.")
+    for piece in (*prompt.opening, *later):
+        if isinstance(piece, TokenPiece) and piece.token not in ids:
+            raise BundleError(f"{path} uses the token {piece.token!r} without an id", "Add it to special_tokens.")
+    for token, number in ids.items():
+        if number >= manifest.language.vocabulary_size:
+            raise BundleError(
+                f"{path} gives {token!r} the id {number}; the vocabulary has {manifest.language.vocabulary_size}",
+                _AGAIN,
+            )

@@ -1,0 +1,72 @@
+"""Draws numbered boxes on a photo, in the colours that regions have everywhere; knows no model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from gpt4roi_runtime.arrays import RgbImage
+from gpt4roi_runtime.errors import OutputError
+from gpt4roi_runtime.geometry import Box
+from gpt4roi_runtime.storage import written_aside
+
+REGION_COLOURS = ("#e6194b", "#0082c8", "#3cb44b", "#f58231", "#911eb4", "#008080", "#d2a106", "#f032e6", "#aa6e28")
+"""Colour of region 1, 2, ...; after the last it begins again. All are dark enough for white digits."""
+
+WRITABLE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def region_colour(number: int) -> str:
+    """Colour of ``<regionN>`` as ``#rrggbb``; numbers begin at 1."""
+    return REGION_COLOURS[(number - 1) % len(REGION_COLOURS)]
+
+
+def draw_regions(image: RgbImage, regions: Mapping[int, Box]) -> RgbImage:
+    """A copy of the photo with every box outlined and its number in a tag at its top left corner.
+
+    Args:
+        image: UInt8 ``[h w 3]``.
+        regions: Boxes in the photo's pixels, by number.
+
+    Returns:
+        UInt8 ``[h w 3]``.
+    """
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    line_px = max(2, round(min(picture.size) / 200))
+    font = ImageFont.load_default(size=max(12, round(min(picture.size) / 28)))
+    for number, box in regions.items():
+        colour = region_colour(number)
+        pen.rectangle(box.xyxy, outline=colour, width=line_px)
+        _, _, right, bottom = pen.textbbox((0, 0), str(number), font=font)
+        tag = (box.x1, box.y1, box.x1 + right + 4 * line_px, box.y1 + bottom + 3 * line_px)
+        pen.rectangle(tag, fill=colour)
+        pen.text((box.x1 + 2 * line_px, box.y1 + line_px), str(number), fill="white", font=font)
+    return np.array(picture, dtype=np.uint8)
+
+
+def check_overlay_path(path: Path) -> None:
+    """Refuse early, before a model is loaded, a target that could not be written later.
+
+    Raises:
+        OutputError: An ending that is no picture's, or a folder that is not there.
+    """
+    if path.suffix.lower() not in WRITABLE_FORMATS:
+        raise OutputError(f"{path} does not end like a picture", f"Use one of {', '.join(WRITABLE_FORMATS)}.")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent} is not a folder", "Make it first, or choose another place.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", "Name a file.")
+
+
+def save_overlay(path: Path, image: RgbImage, regions: Mapping[int, Box]) -> None:
+    """Write the photo with its boxes; the file appears whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    check_overlay_path(path)
+    picture = Image.fromarray(draw_regions(image, regions))
+    with written_aside(path) as file:
+        picture.save(file, format=WRITABLE_FORMATS[path.suffix.lower()])

@@ -1,0 +1,30 @@
+"""Seconds of each stage; knows no stage by name."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """Collects wall-clock seconds under names, in the order they were first measured."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside to ``stage``, also when it ends in an error."""
+        start_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, time.perf_counter() - start_s)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Add ``seconds`` to ``stage``."""
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """A copy of what was measured so far."""
+        return dict(self._seconds)
