@@ -1,0 +1,114 @@
+"""Chooses and loads the engines of a bundle; the only place that knows them all by name."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from gpt4roi_runtime.backends.gguf_header import inspect_gguf
+from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
+from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
+from gpt4roi_runtime.bundle.folder import Bundle, check_file
+from gpt4roi_runtime.errors import BundleError, SettingsError
+from gpt4roi_runtime.llm.decoder import Decoder
+from gpt4roi_runtime.vision.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What the caller chooses when a bundle is opened.
+
+    Attributes:
+        vision_threads: Threads of the vision engine; 0 takes as many as there are cores.
+        language: Threads, context and memory of the language engine.
+
+    Raises:
+        SettingsError: A value is out of its range.
+    """
+
+    vision_threads: int = 0
+    language: LlamaCppSettings = field(default_factory=LlamaCppSettings)
+
+    def __post_init__(self) -> None:
+        if self.vision_threads < 0:
+            raise SettingsError(f"vision_threads {self.vision_threads} is negative", "Use 0 (all cores) or more.")
+
+
+def load_engines(bundle: Bundle, settings: EngineSettings) -> tuple[Encoder, Decoder]:
+    """Check every file and load both halves, side by side.
+
+    Raises:
+        BundleError: A file was changed, or a half is not what the manifest says.
+        EngineError: An engine is missing or fails.
+    """
+    vision = bundle.manifest.vision
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="gpt4roi-load") as pool:
+        language = pool.submit(_checked_decoder, bundle, settings)
+        try:
+            for entry in (vision.encode, vision.regions, *vision.external_data):
+                check_file(bundle, entry)
+            encoder = load_encoder(bundle, settings)
+        except BaseException:
+            if language.exception() is None:
+                language.result().close()
+            raise
+        try:
+            return encoder, language.result()
+        except BaseException:
+            encoder.close()
+            raise
+
+
+def _checked_decoder(bundle: Bundle, settings: EngineSettings) -> Decoder:
+    check_file(bundle, bundle.manifest.language.gguf)
+    return load_decoder(bundle, settings)
+
+
+def load_encoder(bundle: Bundle, settings: EngineSettings) -> Encoder:
+    """Load the two graphs of a bundle whose files were checked.
+
+    Raises:
+        BundleError: A graph is not what the manifest says.
+        EngineError: The engine is missing or fails.
+    """
+    return OnnxRuntimeEncoder(bundle, n_threads=settings.vision_threads)
+
+
+def load_decoder(bundle: Bundle, settings: EngineSettings) -> Decoder:
+    """Load the language model of a bundle whose files were checked, and hold it against the manifest.
+
+    Raises:
+        BundleError: A width, a count or a token id differs.
+        EngineError: The engine is missing or fails.
+    """
+    gguf = bundle.path_of(bundle.manifest.language.gguf)
+    decoder = LlamaCppDecoder.load(gguf, inspect_gguf(gguf), settings.language)
+    try:
+        _check_language(bundle, decoder)
+    except BaseException:
+        decoder.close()
+        raise
+    return decoder
+
+
+def _check_language(bundle: Bundle, decoder: Decoder) -> None:
+    """Hold the loaded model's sizes and token ids against the manifest.
+
+    Raises:
+        BundleError: A width, a count or an id differs.
+    """
+    promised, found = bundle.manifest.language, decoder.info
+    for what, expected, actual in (
+        ("embedding width", promised.embedding_length, found.embedding_length),
+        ("vocabulary", promised.vocabulary_size, found.vocabulary_size),
+    ):
+        if expected != actual:
+            raise BundleError(
+                f"{promised.gguf.path} has {what} {actual}; the manifest says {expected}",
+                "The language model and the graphs are not of the same bundle. Assemble it again.",
+            )
+    for token, number in promised.special_tokens.items():
+        if (found_id := decoder.special_token(token)) != number:
+            raise BundleError(
+                f"{promised.gguf.path} gives {token!r} the id {found_id}; the manifest says {number}",
+                "The language model and the prompt are not of the same bundle. Assemble it again.",
+            )

@@ -1,0 +1,171 @@
+"""The two graphs in ONNX Runtime on the CPU; knows no photo, no prompt and no language model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
+from gpt4roi_runtime.bundle.folder import Bundle
+from gpt4roi_runtime.bundle.manifest import Manifest
+from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError
+from gpt4roi_runtime.vision.encoder import ImageFeatures
+
+_ONNX_FLOAT32 = "tensor(float)"
+
+
+@dataclass(frozen=True)
+class TensorContract:
+    """One input or output as the manifest promises it; None stands for an axis of any length."""
+
+    name: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        """Name and shape, free axes as ``n``."""
+        return f"{self.name} float32 [{', '.join('n' if size is None else str(size) for size in self.shape)}]"
+
+
+@dataclass(frozen=True)
+class GraphContract:
+    """What a graph reads and returns."""
+
+    inputs: tuple[TensorContract, ...]
+    outputs: tuple[TensorContract, ...]
+
+
+def encode_contract(manifest: Manifest) -> GraphContract:
+    """``pixels`` -> ``image_embeddings``, ``pyramid_0``, ..."""
+    vision, side = manifest.vision, manifest.vision.preprocessing.side_px
+    embeddings = TensorContract("image_embeddings", (vision.n_image_rows, manifest.language.embedding_length))
+    return GraphContract((TensorContract("pixels", (1, 3, side, side)),), (embeddings, *_pyramid(manifest)))
+
+
+def regions_contract(manifest: Manifest) -> GraphContract:
+    """``pyramid_0``, ..., ``boxes`` -> ``region_embeddings``."""
+    rows = manifest.vision.n_rows_per_region
+    embeddings = TensorContract("region_embeddings", (None, rows, manifest.language.embedding_length))
+    return GraphContract((*_pyramid(manifest), TensorContract("boxes", (None, 4))), (embeddings,))
+
+
+class OnnxRuntimeEncoder:
+    """Encoder (see vision.encoder) on ONNX Runtime's CPU provider.
+
+    Args:
+        bundle: Its hashes were checked.
+        n_threads: Threads of each graph; 0 takes as many as there are cores.
+
+    Raises:
+        EngineMissingError: No onnxruntime distribution is installed.
+        BundleError: A graph cannot be loaded, or differs from the manifest's contract.
+    """
+
+    def __init__(self, bundle: Bundle, *, n_threads: int = 0) -> None:
+        ort = import_onnxruntime()
+        self._engine = f"ONNX Runtime {ort.__version__} (CPU)"
+        vision = bundle.manifest.vision
+        self._encode: Any = _session(ort, bundle.path_of(vision.encode), encode_contract(bundle.manifest), n_threads)
+        self._regions: Any = _session(ort, bundle.path_of(vision.regions), regions_contract(bundle.manifest), n_threads)
+
+    @property
+    def engine(self) -> str:
+        """Name and version of the engine."""
+        return self._engine
+
+    def encode(self, pixels: PixelValues) -> ImageFeatures:
+        """Run the encode graph: once an image."""
+        embeddings, *pyramid = _run(self._encode, {"pixels": pixels})
+        return ImageFeatures(embeddings, tuple(pyramid))
+
+    def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+        """Run the region graph for 1 to 100 boxes."""
+        feeds = {f"pyramid_{number}": level for number, level in enumerate(pyramid)}
+        (embeddings,) = _run(self._regions, {**feeds, "boxes": boxes})
+        regions: RegionEmbeddings = embeddings
+        return regions
+
+    def close(self) -> None:
+        """Free the graphs; closing twice is harmless."""
+        self._encode = self._regions = None
+
+
+def _pyramid(manifest: Manifest) -> tuple[TensorContract, ...]:
+    return tuple(
+        TensorContract(f"pyramid_{number}", (1, level.channels, level.side, level.side))
+        for number, level in enumerate(manifest.vision.pyramid)
+    )
+
+
+def import_onnxruntime() -> Any:
+    """The module, imported when it is first needed.
+
+    Raises:
+        EngineMissingError: No distribution is installed, or what is installed is broken.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineMissingError(
+            f"ONNX Runtime cannot be imported: {error}", "pip install 'gpt4roi-edge[cpu]'"
+        ) from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise EngineMissingError(
+            "ONNX Runtime is broken: two of its distributions were mixed and one was removed",
+            "pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'gpt4roi-edge[cpu]'",
+        )
+    return onnxruntime
+
+
+def _session(ort: Any, path: Path, contract: GraphContract, n_threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.log_severity_level = 4  # what matters comes back as an exception
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not slow the decoder
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise BundleError(f"ONNX Runtime cannot load {path}: {_first_line(error)}", _AGAIN) from error
+    _check(path, "input", contract.inputs, session.get_inputs())
+    _check(path, "output", contract.outputs, session.get_outputs())
+    return session
+
+
+_AGAIN = "Export or assemble the bundle again; `gpt4roi verify` lists all that is off."
+
+
+def _check(path: Path, role: str, promised: Sequence[TensorContract], found: Sequence[Any]) -> None:
+    """Names, order, dtypes and every fixed axis."""
+    for contract, tensor in zip(promised, found, strict=False):
+        shape = tuple(size if isinstance(size, int) else None for size in tensor.shape)
+        if (tensor.name, tensor.type, shape) != (contract.name, _ONNX_FLOAT32, contract.shape):
+            raise BundleError(
+                f"{path}: {role} {tensor.name} is {tensor.type} {list(tensor.shape)}; the manifest says {contract}",
+                _AGAIN,
+            )
+    if len(promised) != len(found):
+        names = ", ".join(tensor.name for tensor in found)
+        raise BundleError(f"{path} has {len(found)} {role}s ({names}); the manifest says {len(promised)}", _AGAIN)
+
+
+def _run(session: Any, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    if session is None:
+        raise EngineError("the vision engine is closed", "Open the pipeline again.")
+    try:
+        outputs: list[np.ndarray] = session.run(None, feeds)
+    except Exception as error:
+        raise EngineError(
+            f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
+        ) from error
+    for output, values in zip(session.get_outputs(), outputs, strict=True):
+        if not np.isfinite(values).all():
+            raise NumericError(
+                f"the vision half returned NaN or infinity in {output.name}",
+                "The graph or its engine is broken: run `gpt4roi verify`, or try another engine.",
+            )
+    return outputs
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

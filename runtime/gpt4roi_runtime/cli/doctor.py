@@ -1,0 +1,77 @@
+"""`gpt4roi doctor`: the machine, the engines, the embedded bundle, and what to mend."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+
+import click
+import psutil
+
+from gpt4roi_runtime.backends.inventory import EngineFinding, find_engines, installed_onnxruntimes, version_of
+from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
+from gpt4roi_runtime.bundle.folder import check_file, default_bundle, open_bundle
+from gpt4roi_runtime.cli.console import busy, reports_errors
+from gpt4roi_runtime.errors import BundleError
+
+_LITTLE_MEMORY_BYTES = 1 << 30
+
+
+@click.command("doctor")
+@reports_errors
+def command() -> None:
+    """Show machine and engines, why an engine is not used, and what to mend."""
+    click.echo(click.style("Machine", bold=True))
+    for line in _machine():
+        click.echo(f"  {line}")
+    with busy("trying the engines"):
+        engines = find_engines()
+    click.echo(click.style("Engines", bold=True))
+    for engine in engines:
+        click.echo(f"  {_mark(works=engine.works)} {engine.name}: {engine.detail}")
+    click.echo(click.style("Embedded bundle", bold=True))
+    with busy("checking the bundle"):
+        fault = _bundle_fault()
+    click.echo(f"  {_mark(works=fault is None)} {default_bundle()}{f': {fault.problem}' if fault else ''}")
+    advice = list(_advice(engines, fault))
+    click.echo(click.style("Advice", bold=True))
+    for line in advice or ["nothing to mend"]:
+        click.echo(f"  {line}")
+
+
+def _mark(*, works: bool) -> str:
+    return click.style("yes", fg="green") if works else click.style("no ", fg="yellow")
+
+
+def _machine() -> Iterator[str]:
+    memory = psutil.virtual_memory()
+    yield f"{platform.platform()}, {platform.machine()}"
+    yield f"Python {platform.python_version()} at {sys.executable}"
+    yield f"{os.cpu_count()} processors, {usable_cores()} cores usable; load {psutil.getloadavg()[0]:.1f}"
+    yield f"memory: {memory.available / 1e9:.1f} GB free of {memory.total / 1e9:.1f} GB"
+    yield f"gpt4roi-edge {version_of('gpt4roi-edge') or 'not installed as a package'}"
+
+
+def _bundle_fault() -> BundleError | None:
+    try:
+        bundle = open_bundle(default_bundle())
+        for entry in bundle.manifest.files:
+            check_file(bundle, entry)
+    except BundleError as error:
+        return error
+    return None
+
+
+def _advice(engines: tuple[EngineFinding, ...], fault: BundleError | None) -> Iterator[str]:
+    duplicates = installed_onnxruntimes()
+    if len(duplicates) > 1:
+        names = " ".join(name.split()[0] for name in duplicates)
+        yield f"{len(duplicates)} distributions of ONNX Runtime ({', '.join(duplicates)}) overwrite each other."
+        yield f"  Remove all, then install one: pip uninstall -y {names}; pip install 'gpt4roi-edge[cpu]'"
+    for engine in engines:
+        if engine.advice:
+            yield f"{engine.name}: {engine.advice}"
+    if fault is not None:
+        yield fault.advice
+    if psutil.virtual_memory().available < _LITTLE_MEMORY_BYTES:
+        yield "Less than 1 GB of memory is free: close other programs before loading a model."

@@ -1,0 +1,77 @@
+"""The options by which `ask` and `chat` choose a model and its settings; knows neither command."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.load import EngineSettings
+from gpt4roi_runtime.bundle.manifest import Decoding
+from gpt4roi_runtime.cli.console import bundle_option
+from gpt4roi_runtime.geometry import Box, parse_box
+from gpt4roi_runtime.image import DEFAULT_MAX_PIXELS
+from gpt4roi_runtime.llm.decoder import Sampling
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the user typed; None where nothing."""
+
+    bundle: Path
+    temperature: float | None
+    top_k: int
+    top_p: float
+    seed: int
+    max_tokens: int | None
+    threads: int | None
+    context: int | None
+    max_pixels: int
+
+    def engines(self) -> EngineSettings:
+        """Settings for opening the bundle."""
+        return EngineSettings(
+            vision_threads=self.threads or 0,
+            language=LlamaCppSettings(n_threads=self.threads, context_length=self.context),
+        )
+
+    def sampling(self, recommended: Decoding) -> Sampling:
+        """How tokens are chosen: the bundle's way, unless the user said otherwise."""
+        temperature = recommended.temperature if self.temperature is None else self.temperature
+        return Sampling(temperature=temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed)
+
+
+def model_options(command: F) -> F:
+    """Add the options; the command receives them one by one, and makes a ModelOptions of them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def numbered(texts: tuple[str, ...]) -> dict[int, Box]:
+    """Boxes as typed, in order, as regions 1, 2, ...
+
+    Raises:
+        RegionError: A text is not a box.
+    """
+    return {number: parse_box(text) for number, text in enumerate(texts, start=1)}
+
+
+_DEFAULTS = Sampling()
+_OPTIONS = (
+    bundle_option,
+    click.option("--temperature", type=float, help="0 takes the likeliest token; default: the bundle's choice."),
+    click.option("--top-k", type=int, default=_DEFAULTS.top_k, show_default=True, help="Keep the likeliest tokens."),
+    click.option("--top-p", type=float, default=_DEFAULTS.top_p, show_default=True, help="Keep this much probability."),
+    click.option("--seed", type=int, default=_DEFAULTS.seed, show_default=True, help="Start of the random numbers."),
+    click.option("--max-tokens", type=int, help="Longest answer; default: the bundle's choice."),
+    click.option("--threads", type=int, help="Processor threads; default: all cores."),
+    click.option("--context", type=int, help="Tokens of prompt and answer together; default: the model's own."),
+    click.option(
+        "--max-pixels", type=click.IntRange(min=1), default=DEFAULT_MAX_PIXELS, show_default=True, help="Largest photo."
+    ),
+)

@@ -1,0 +1,244 @@
+"""The order of an answer, with engines whose arithmetic can be followed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpt4roi_runtime.bundle.folder import Bundle
+from gpt4roi_runtime.bundle.manifest import (
+    Decoding,
+    FileEntry,
+    ImagePiece,
+    Language,
+    Licence,
+    Manifest,
+    Preprocessing,
+    Prompt,
+    PyramidLevel,
+    Resize,
+    TextPiece,
+    TokenPiece,
+    Vision,
+)
+from gpt4roi_runtime.errors import (
+    BundleError,
+    ContextOverflowError,
+    QuestionError,
+    RegionError,
+    SettingsError,
+)
+from gpt4roi_runtime.events import Done, Event, TextDelta
+from gpt4roi_runtime.geometry import Box
+from gpt4roi_runtime.llm.decoder import Sampling
+from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
+from gpt4roi_runtime.prompt import Turn
+from tests.helpers.fakes import FakeDecoder, FakeEncoder
+
+BOX = Box(10, 20, 50, 60)
+OTHER = Box(0, 0, 100, 80)
+
+
+def fake_bundle(lead_writer: str = "model", bundle_id: str = "0" * 16) -> Bundle:
+    def entry(name: str) -> FileEntry:
+        return FileEntry(path=name, size_bytes=1, sha256="0" * 64)
+
+    manifest = Manifest(
+        format="gpt4roi-bundle",
+        version=1,
+        name="fake",
+        summary="",
+        can=(),
+        cannot=(),
+        vision=Vision(
+            encode=entry("e"),
+            regions=entry("r"),
+            preprocessing=Preprocessing(
+                resize=Resize(to="stretch", side_px=8, filter="bicubic"), scale=1.0, mean=(0, 0, 0), std=(1, 1, 1)
+            ),
+            n_image_rows=2,
+            n_rows_per_region=3,
+            pyramid=(PyramidLevel(channels=1, side=8),),
+            max_regions=3,
+            dtype="float32",
+        ),
+        language=Language(
+            gguf=entry("g"),
+            architecture="llama",
+            embedding_length=4,
+            vocabulary_size=1 << 17,
+            context_length=400,
+            special_tokens={"<s>": 1},
+        ),
+        prompt=Prompt(
+            opening=(TokenPiece("<s>"), ImagePiece(), TextPiece("Q:")),
+            after_question=(TextPiece("\n"),),
+            answer_lead="A: ",
+            lead_writer=lead_writer,  # type: ignore[arg-type]
+            after_answer=(TextPiece("\nQ:"),),
+            stop=("##",),
+            reserved=("<s>",),
+        ),
+        decoding=Decoding(temperature=0.5, max_tokens=50),
+        licences=(Licence(part="all", spdx="Apache-2.0", source="nowhere"),),
+    )
+    return Bundle(Path("nowhere"), manifest, bundle_id)
+
+
+@pytest.fixture
+def decoder() -> FakeDecoder:
+    return FakeDecoder()
+
+
+@pytest.fixture
+def pipeline(decoder: FakeDecoder) -> Pipeline:
+    return Pipeline(fake_bundle(), FakeEncoder(), decoder)
+
+
+@pytest.fixture
+def image(pipeline: Pipeline) -> EncodedImage:
+    return pipeline.encode(np.zeros((80, 100, 3), dtype=np.uint8))
+
+
+def done(events: list[Event]) -> Done:
+    last = events[-1]
+    assert isinstance(last, Done)
+    return last
+
+
+def test_rows_stand_in_reading_order(pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage) -> None:
+    list(pipeline.ask(image, "<region2> or <region1>, <region2>?", {1: BOX, 2: OTHER}))
+    box, other = [0.1, 0.25, 0.5, 0.75], [0, 0, 1, 1]
+    text = [[float(ord(letter))] * 4 for letter in "Q:region2 "]
+    between = [[float(ord(letter))] * 4 for letter in " or region1 "]
+    after = [[float(ord(letter))] * 4 for letter in ", region2?\n"]
+    expected = [[1.0] * 4, [-1] * 4, [-1] * 4, *text, *[other] * 3, *between, *[box] * 3, *after]
+    assert decoder.rows is not None
+    np.testing.assert_allclose(decoder.rows, np.array(expected, dtype=np.float32))
+
+
+def test_text_streams_and_adds_up_to_the_answer(pipeline: Pipeline, image: EncodedImage) -> None:
+    events = list(pipeline.ask(image, "What is <region1>?", {1: BOX}))
+    assert all(isinstance(event, TextDelta) for event in events[:-1])
+    assert len(events) > 3
+    assert "".join(event.text for event in events[:-1] if isinstance(event, TextDelta)) == done(events).answer == "a dog"
+    assert done(events).stop_reason == "end"
+    assert done(events).n_answer_tokens == 5
+
+
+def test_a_lead_that_the_model_writes_is_cut_off_and_put_back_into_history(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
+) -> None:
+    decoder.answer = "A: a dog"
+    first = done(list(pipeline.ask(image, "What is <region1>?", {1: BOX})))
+    assert first.answer == "a dog"
+    second = done(list(pipeline.ask(image, "Why region1?", {1: BOX}, history=first.history)))
+    assert second.prompt_text == "<s><im_patch>*2Q:What is region1 <bbox>?\nA: a dog\nQ:Why region1?\n"
+    assert [turn.question for turn in second.history] == ["What is <region1>?", "Why region1?"]
+
+
+def test_a_lead_that_the_runtime_writes_ends_the_prompt_and_begins_the_answer(decoder: FakeDecoder) -> None:
+    pipeline = Pipeline(fake_bundle(lead_writer="runtime"), FakeEncoder(), decoder)
+    image = pipeline.encode(np.zeros((80, 100, 3), dtype=np.uint8))
+    first = done(list(pipeline.ask(image, "What?", {})))
+    assert first.prompt_text.endswith("What?\nA: ")
+    assert first.answer == "A: a dog"
+    second = done(list(pipeline.ask(image, "Why?", {}, history=first.history)))
+    assert second.prompt_text.endswith("What?\nA: a dog\nQ:Why?\nA: ")
+
+
+def test_a_stop_string_ends_the_answer_and_the_engine(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
+) -> None:
+    decoder.answer = "a dog## and more"
+    events = list(pipeline.ask(image, "What is <region1>?", {1: BOX}))
+    assert done(events).answer == "a dog"
+    assert done(events).stop_reason == "stop_text"
+    assert decoder.n_stepped == len("a dog##")
+    assert decoder.iterator_closed
+
+
+def test_half_a_stop_string_at_the_end_is_text(pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage) -> None:
+    decoder.answer = "no 1#"
+    assert done(list(pipeline.ask(image, "What is <region1>?", {1: BOX}))).answer == "no 1#"
+
+
+def test_characters_are_never_cut(pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage) -> None:
+    decoder.answer = "ein Bär 🐻"
+    events = list(pipeline.ask(image, "What is <region1>?", {1: BOX}))
+    assert done(events).answer == "ein Bär 🐻"
+    assert not any("\ufffd" in event.text for event in events if isinstance(event, TextDelta))
+
+
+def test_max_tokens_ends_the_answer(pipeline: Pipeline, image: EncodedImage) -> None:
+    last = done(list(pipeline.ask(image, "What is <region1>?", {1: BOX}, max_tokens=3)))
+    assert (last.answer, last.stop_reason, last.n_answer_tokens) == ("a d", "max_tokens", 3)
+
+
+def test_the_bundles_settings_hold_unless_the_caller_says_otherwise(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
+) -> None:
+    list(pipeline.ask(image, "What?", {}))
+    assert decoder.sampling == Sampling(temperature=0.5)
+    list(pipeline.ask(image, "What?", {}, sampling=Sampling(temperature=0, seed=3)))
+    assert decoder.sampling == Sampling(temperature=0, seed=3)
+
+
+def test_closing_the_iterator_stops_the_engine(pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage) -> None:
+    events = pipeline.ask(image, "What is <region1>?", {1: BOX})
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert decoder.iterator_closed
+
+
+def test_an_image_is_encoded_once_for_many_questions(pipeline: Pipeline, image: EncodedImage) -> None:
+    for question in ("What is <region1>?", "Is <region1> red?"):
+        list(pipeline.ask(image, question, {1: BOX}))
+    assert isinstance(pipeline.encoder, FakeEncoder)
+    assert pipeline.encoder.n_encoded == 1
+
+
+def test_every_stage_is_timed(pipeline: Pipeline, image: EncodedImage) -> None:
+    seconds = done(list(pipeline.ask(image, "What is <region1>?", {1: BOX}))).seconds
+    assert set(seconds) == {"regions", "rows", "prefill", "first_text", "decode"}
+    assert all(value >= 0 for value in seconds.values())
+    assert set(image.seconds) == {"preprocess", "encode"}
+
+
+def test_bad_input_is_refused_by_the_call_before_an_engine_runs(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
+) -> None:
+    long = "why " * 200
+    for question, regions, history, error, words in (
+        ("", {}, (), QuestionError, "empty"),
+        ("What is <bbox>?", {}, (), QuestionError, "<bbox>"),
+        ("What ## is it?", {}, (), QuestionError, "##"),
+        ("<s>What?", {}, (), QuestionError, "<s>"),
+        ("What?", {}, (Turn("<im_patch>", ""),), QuestionError, "<im_patch>"),
+        ("What is <region2>?", {1: BOX}, (), RegionError, "<region2>"),
+        ("What is <region1>?", {1: BOX, 2: BOX}, (), RegionError, "<region2>"),
+        ("What is <region1>?", {1: Box(90, 10, 101, 20)}, (), RegionError, "90,10,101,20"),
+        (" ".join(f"<region{n}>" for n in range(1, 5)), dict.fromkeys(range(1, 5), BOX), (), RegionError, "4 boxes"),
+        (long, {}, (), ContextOverflowError, "400"),
+    ):
+        with pytest.raises(error, match=words):
+            pipeline.ask(image, question, regions, history=history)
+    with pytest.raises(SettingsError, match="0"):
+        pipeline.ask(image, "What?", {}, max_tokens=0)
+    assert decoder.rows is None
+
+
+def test_an_image_of_another_bundle_is_refused(pipeline: Pipeline) -> None:
+    other = Pipeline(fake_bundle(bundle_id="1" * 16), FakeEncoder(), FakeDecoder())
+    image = other.encode(np.zeros((80, 100, 3), dtype=np.uint8))
+    with pytest.raises(BundleError, match="1111111111111111"):
+        pipeline.ask(image, "What?", {})
+
+
+def test_leaving_the_context_closes_both_engines(decoder: FakeDecoder) -> None:
+    encoder = FakeEncoder()
+    with Pipeline(fake_bundle(), encoder, decoder) as pipeline:
+        assert not decoder.closed
+    pipeline.close()
+    assert encoder.closed
+    assert decoder.closed
