@@ -37,7 +37,7 @@ $(VENV)/.dev: $(VENV)/.base
 	@touch $@
 
 $(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/*)
-	@$(BIN)/gpt4roi-export embedded --cache .cache/weights
+	@$(BIN)/gpt4roi-export embedded --cache .cache/weights --force
 
 llama: $(BIN)/python ## compile llama.cpp, unless the right build is there
 	@$(PIP) rich platformdirs

@@ -13,8 +13,8 @@ RgbImage = UInt8[np.ndarray, "h w 3"]
 PixelValues = Float32[np.ndarray, "1 3 height width"]
 """What the encode graph reads: resized, scaled and normalised as the bundle says, channels first."""
 
-FeatureMap = Float32[np.ndarray, "1 c side side"]
-"""One level of the pyramid."""
+FeatureMap = Float32[np.ndarray, "1 _c _side _side"]
+"""One level of the pyramid; the underscores let levels of several sizes stand in one tuple."""
 
 Boxes = Float32[np.ndarray, "n 4"]
 """Boxes as x1 y1 x2 y2 divided by the image's width and height, so in 0..1."""

@@ -121,7 +121,9 @@ def test_text_streams_and_adds_up_to_the_answer(pipeline: Pipeline, image: Encod
     events = list(pipeline.ask(image, "What is <region1>?", {1: BOX}))
     assert all(isinstance(event, TextDelta) for event in events[:-1])
     assert len(events) > 3
-    assert "".join(event.text for event in events[:-1] if isinstance(event, TextDelta)) == done(events).answer == "a dog"
+    assert (
+        "".join(event.text for event in events[:-1] if isinstance(event, TextDelta)) == done(events).answer == "a dog"
+    )
     assert done(events).stop_reason == "end"
     assert done(events).n_answer_tokens == 5
 

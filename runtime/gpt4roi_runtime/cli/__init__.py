@@ -35,5 +35,5 @@ class _LateCommands(click.Group):
 
 @click.group(cls=_LateCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gpt4roi-edge", prog_name="gpt4roi")
-def main() -> None:
+def gpt4roi() -> None:
     """Ask a vision-language model about boxes on an image, offline."""

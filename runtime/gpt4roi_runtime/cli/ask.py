@@ -18,7 +18,7 @@ from gpt4roi_runtime.prompt import check_dialogue
 from gpt4roi_runtime.timing import Stopwatch
 
 
-@click.command("ask")
+@click.command("ask", epilog='Example: gpt4roi ask photo.jpg --region 40,60,220,310 "What is <region1>?"')
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.argument("question")
 @click.option(
@@ -31,11 +31,7 @@ from gpt4roi_runtime.timing import Stopwatch
 def command(
     photo: Path, question: str, boxes: tuple[str, ...], *, as_json: bool, save_overlay: Path | None, **options: Any
 ) -> None:
-    r"""Ask QUESTION about boxes on PHOTO; the question mentions them as <region1>, <region2>, ...
-
-    \b
-    gpt4roi ask photo.jpg --region 40,60,220,310 "What is <region1>?"
-    """
+    """Ask QUESTION about boxes on PHOTO; the question mentions them as <region1>, <region2>, ..."""
     _ask(photo, question, numbered(boxes), ModelOptions(**options), as_json=as_json, overlay=save_overlay)
 
 

@@ -1,0 +1,81 @@
+"""EfficientNet-Lite2 as a torch module with the batch norms folded in.
+
+Knows neither files nor regions; the sizes are those of ``gpt4roi_export.efficientnet_lite``.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gpt4roi_export.efficientnet_lite import (
+    FEATURE_WIDTH,
+    STEM_WIDTH,
+    Block,
+    blocks,
+    blocks_of_levels,
+    padding,
+)
+
+
+class Convolution(nn.Conv2d):
+    """Convolution with the fixed padding of ``efficientnet_lite.padding``."""
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        """Pad, then convolve."""
+        before, after = padding(self.kernel_size[0], self.stride[0])
+        if before == after:
+            return functional.conv2d(features, self.weight, self.bias, self.stride, padding=before, groups=self.groups)
+        padded = functional.pad(features, (before, after, before, after))
+        return functional.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
+
+
+class InvertedResidual(nn.Module):
+    """Expand, convolve each channel, project; add the input where shapes allow (MobileNetV2, section 3.3).
+
+    Args:
+        block: Its sizes.
+    """
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        expands = block.hidden != block.width_in
+        self.expand = Convolution(block.width_in, block.hidden, 1) if expands else nn.Identity()
+        self.depthwise = Convolution(block.hidden, block.hidden, block.kernel, block.stride, groups=block.hidden)
+        self.project = Convolution(block.hidden, block.width_out, 1)
+        self.expands = expands
+        self.adds_input = block.stride == 1 and block.width_in == block.width_out
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        """One block."""
+        hidden = functional.relu6(self.expand(features)) if self.expands else features
+        projected: Tensor = self.project(functional.relu6(self.depthwise(hidden)))
+        return features + projected if self.adds_input else projected
+
+
+class EfficientNetLite2(nn.Module):
+    """The trunk and its head convolution, returning four levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = tuple(blocks())
+        self.stem = Convolution(3, STEM_WIDTH, 3, stride=2)
+        self.blocks = nn.ModuleList(InvertedResidual(block) for block in sizes)
+        self.head = Convolution(sizes[-1].width_out, FEATURE_WIDTH, 1)
+
+    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+        """Features of strides 8, 16 and 32, and those of stride 32 behind the head's convolution.
+
+        Args:
+            pixels: RGB, (x - 127) / 128.
+
+        Returns:
+            At 520 px: 48 x 65 x 65, 120 x 32 x 32, 352 x 16 x 16, 1280 x 16 x 16.
+        """
+        level_ends = blocks_of_levels()
+        levels = []
+        features = functional.relu6(self.stem(pixels))
+        for index, block in enumerate(self.blocks):
+            features = block(features)
+            if index in level_ends:
+                levels.append(features)
+        return (*levels, functional.relu6(self.head(features)))

@@ -1,0 +1,88 @@
+"""A bundle's folder, written aside and put in place by one rename.
+
+Knows the manifest's format but no model: whoever calls fills the folder.
+"""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from gpt4roi_export.weights import sha256_of
+from gpt4roi_runtime.bundle.manifest import FileEntry, Manifest
+from gpt4roi_runtime.errors import OutputError
+
+MANIFEST = "manifest.json"
+
+
+@contextmanager
+def new_bundle(out: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A folder to fill, which becomes ``out`` when the block ends well and vanishes when it does not.
+
+    Args:
+        out: Where the bundle shall be.
+        replace: Whether a bundle that is already there may go; anything else is never replaced.
+
+    Yields:
+        An empty folder beside ``out``, so that the rename stays inside one file system.
+
+    Raises:
+        OutputError: ``out`` is taken, or the disk refused (full, read-only, no permission).
+    """
+    out = out.absolute()
+    _require_free(out, replace=replace)
+    aside = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        _put_in_place(aside, out, replace=replace)
+    except OSError as failed:
+        raise OutputError(
+            f"cannot write the bundle {out}: {failed}", "Check the free space (200 MB) and the folder's permissions."
+        ) from failed
+    finally:
+        # Also on Ctrl-C; after the rename there is nothing left to remove.
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json``, the same bytes for the same manifest."""
+    content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / MANIFEST).write_bytes(content + b"\n")
+
+
+def file_entry(folder: Path, path: str) -> FileEntry:
+    """What the manifest says of a file that is already in the folder.
+
+    Args:
+        folder: The bundle.
+        path: Relative, with forward slashes.
+    """
+    file = folder / path
+    return FileEntry(path=path, size_bytes=file.stat().st_size, sha256=sha256_of(file))
+
+
+def _require_free(out: Path, *, replace: bool) -> None:
+    if not out.exists() and not out.is_symlink():
+        return
+    if out.is_dir() and not out.is_symlink() and (not any(out.iterdir()) or (replace and (out / MANIFEST).is_file())):
+        return
+    raise OutputError(f"{out} is already there", "Choose another folder; --force replaces a bundle, and nothing else.")
+
+
+def _put_in_place(aside: Path, out: Path, *, replace: bool) -> None:
+    _require_free(out, replace=replace)
+    if not out.exists():
+        aside.rename(out)
+        return
+    old = aside.with_suffix(".old")
+    out.rename(old)
+    try:
+        aside.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

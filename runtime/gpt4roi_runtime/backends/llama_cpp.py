@@ -1,0 +1,237 @@
+"""llama.cpp as a ``Decoder``: checks what comes in, and hands every native call to the one thread that may make it.
+
+Does not call native code itself, and knows no prompt template.
+"""
+
+import weakref
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from gpt4roi_runtime.arrays import EmbeddingRows
+from gpt4roi_runtime.backends.gguf_embeddings import TokenEmbeddings, import_quants
+from gpt4roi_runtime.backends.gguf_header import GgufHeader
+from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, load_library
+from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes, OnProgress
+from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
+from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.llama_cpp_thread import Abandoned, EngineThread, Job
+from gpt4roi_runtime.errors import EngineError, NumericError, SettingsError
+from gpt4roi_runtime.llm.decoder import CancelCheck, DecodedToken, DecoderInfo, Sampling
+
+
+@dataclass
+class _Native:
+    """What the engine's thread owns; nobody else looks inside."""
+
+    model: NativeModel
+    embeddings: TokenEmbeddings
+
+    def free(self) -> None:
+        self.model.free()
+        self.embeddings.close()
+
+
+class LlamaCppDecoder:
+    """A GGUF loaded by llama.cpp, with one sequence in its KV cache. Made by ``load``; keeps the ``Decoder`` promise.
+
+    It frees itself when it is closed, collected, or when the interpreter ends.
+    """
+
+    def __init__(self, thread: EngineThread, native: _Native, notes: tuple[str, ...], system: str) -> None:
+        model = native.model
+        self._thread = thread
+        self._native = native
+        self._free = weakref.finalize(self, thread.stop, native.free)
+        self._info = DecoderInfo(
+            engine=f"llama-cpp-python {PINNED_VERSION}",
+            system=system,
+            embedding_length=model.embedding_length,
+            vocabulary_size=model.vocabulary_size,
+            context_length=model.context_length,
+            batch_size=model.batch_size,
+            n_threads=model.n_threads,
+            notes=notes,
+        )
+
+    @classmethod
+    def load(
+        cls,
+        gguf: Path,
+        header: GgufHeader,
+        settings: LlamaCppSettings | None = None,
+        *,
+        self_test: SelfTest | None = None,
+        on_progress: OnProgress = lambda _part: None,
+        cancel: CancelCheck = lambda: False,
+    ) -> "LlamaCppDecoder":
+        """Load a model.
+
+        Args:
+            gguf: The file, its hash already checked.
+            header: What ``inspect_gguf`` found in it.
+            settings: How to run; defaults suit this machine.
+            self_test: Where the self-test of the native library remembers its result; by default in the user's cache.
+            on_progress: Hears the part done, 0 to 1, in the engine's thread.
+            cancel: Asked while loading, in the engine's thread.
+
+        Raises:
+            EngineMissingError: llama-cpp-python is not installed.
+            EngineError: It does not run here, refused the file, or there is too little memory.
+            Cancelled: ``cancel`` said so.
+        """
+        settings = settings or LlamaCppSettings()
+        repack, notes = _choose_repack(settings, self_test or SelfTest())
+        sizes = NativeSizes(
+            context_length=settings.context_for(header.context_length),
+            batch_size=settings.batch_size,
+            n_threads=settings.threads(),
+            yields=settings.n_threads is None,
+            flash_attention=settings.wants_flash_attention(header.embedding_length),
+            repack=repack,
+        )
+        _check_memory(header, sizes.context_length)
+        thread = EngineThread("llama.cpp")
+        loaded: list[_Native] = []
+
+        def work(abandoned: Abandoned) -> tuple[_Native, str]:
+            library = load_library()
+            embeddings = TokenEmbeddings(gguf, header)
+            try:
+                model = NativeModel(library, gguf, header, sizes, on_progress, lambda: abandoned() or cancel())
+            except BaseException:
+                embeddings.close()
+                raise
+            loaded.append(_Native(model, embeddings))
+            return loaded[0], library.system
+
+        try:
+            job = thread.submit(work)
+            import_quants()  # here, while the model is loading there
+            native, system = job.result()
+        except BaseException:
+            thread.stop(lambda: _free_all(loaded))
+            raise
+        return cls(thread, native, notes, system)
+
+    @property
+    def info(self) -> DecoderInfo:
+        """The sizes llama.cpp works with, read back after loading."""
+        return self._info
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """Token ids of plain text, without BOS; see ``Decoder.tokenize``."""
+        return self._thread.run(lambda _: self._native.model.tokenize(text))
+
+    def special_token(self, piece: str) -> int:
+        """Id of a special token by its text; see ``Decoder.special_token``."""
+        return self._thread.run(lambda _: self._native.model.special_token(piece))
+
+    def embed(self, tokens: Sequence[int]) -> EmbeddingRows:
+        """The model's own embeddings of ``tokens``; see ``Decoder.embed``."""
+        return self._thread.run(lambda _: self._native.embeddings.rows(tokens))
+
+    def prefill(self, rows: npt.NDArray[Any], cancel: CancelCheck) -> None:
+        """Fill the KV cache with the prompt's ``rows``; see ``Decoder.prefill``.
+
+        The argument is typed loosely and checked by hand, because here a wrong dtype or width would be read past its
+        end by native code.
+        """
+        self._check_rows(rows)
+        self._thread.run(lambda abandoned: self._native.model.prefill(rows, lambda: abandoned() or cancel()))
+
+    def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Generator[DecodedToken, None, None]:
+        """Choose and feed one token after another; see ``Decoder.decode``.
+
+        The step for the next token runs while the caller handles this one.
+        """
+        if max_tokens < 1:
+            raise SettingsError(f"max_tokens {max_tokens} is out of range", "Use 1 or more.")
+        answer = self._thread.run(lambda _: self._native.model.begin_answer(sampling))
+        return self._steps(answer, max_tokens, cancel)
+
+    def logits(self) -> npt.NDArray[np.float32]:
+        """Scores of every token to come next, float32 ``[vocabulary]``, after ``prefill``.
+
+        Raises:
+            EngineError: Nothing was prefilled.
+        """
+        return self._thread.run(lambda _: self._native.model.logits())
+
+    def close(self) -> None:
+        """Free the model; see ``Decoder.close``."""
+        self._free()
+
+    def _steps(self, answer: int, max_tokens: int, cancel: CancelCheck) -> Generator[DecodedToken, None, None]:
+        step = self._submit_step(answer, cancel)
+        try:
+            for n_left in reversed(range(max_tokens)):
+                token = step.result()
+                if token is None:
+                    return
+                if n_left > 0:
+                    step = self._submit_step(answer, cancel)
+                yield token
+        finally:
+            step.abandon()
+
+    def _submit_step(self, answer: int, cancel: CancelCheck) -> Job[DecodedToken | None]:
+        model = self._native.model
+        return self._thread.submit(lambda abandoned: model.step(answer, lambda: abandoned() or cancel()))
+
+    def _check_rows(self, rows: npt.NDArray[Any]) -> None:
+        width = self._info.embedding_length
+        kind = getattr(rows, "dtype", type(rows).__name__)
+        if kind != np.float32:
+            raise EngineError(f"the prompt's rows are {kind}, expected float32", "Convert them before prefill.")
+        if rows.ndim != 2 or rows.shape[1] != width or rows.shape[0] < 1:
+            raise EngineError(
+                f"the prompt's rows have shape {rows.shape}, expected (1 or more, {width})",
+                "Graphs and GGUF of a bundle must have one width; run gpt4roi verify on it.",
+            )
+        if not rows.flags.c_contiguous:
+            raise EngineError("the prompt's rows are not C-contiguous", "Use numpy.ascontiguousarray before prefill.")
+        if not np.isfinite(rows).all():
+            first = int(np.argmin(np.isfinite(rows).all(axis=1)))
+            raise NumericError(
+                f"row {first} of the prompt holds NaN or infinity", "The encoder's output is broken; verify the bundle."
+            )
+
+
+def _choose_repack(settings: LlamaCppSettings, self_test: SelfTest) -> tuple[bool, tuple[str, ...]]:
+    """Whether to rearrange weights, and what the user should know about it."""
+    if settings.repack != "auto":
+        return settings.repack == "on", ()
+    verdict = self_test.verdict()
+    return verdict.repack_works, () if verdict.note is None else (verdict.note,)
+
+
+def _check_memory(header: GgufHeader, context_length: int) -> None:
+    """Refuse before the call what the system would kill the process for.
+
+    Raises:
+        EngineError: Weights and KV cache do not fit the free memory.
+    """
+    weights, cache = header.tensor_bytes, header.kv_cache_bytes(context_length)
+    free = psutil.virtual_memory().available
+    if weights + cache > free:
+        raise EngineError(
+            f"the model needs {_mib(weights)} for weights and {_mib(cache)} for a context of {context_length} rows, "
+            f"but {_mib(free)} are free",
+            "Close other programs, choose a smaller context, or a smaller model.",
+        )
+
+
+def _free_all(loaded: list[_Native]) -> None:
+    """Free what was loaded, even if that was after its caller had gone."""
+    for native in loaded:
+        native.free()
+
+
+def _mib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:.0f} MiB"

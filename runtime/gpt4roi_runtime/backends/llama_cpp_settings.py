@@ -1,0 +1,78 @@
+"""How llama.cpp shall be run on this machine, checked before it hears of it; does not know the model."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from gpt4roi_runtime.errors import SettingsError
+
+FlashAttention = Literal["auto", "on", "off"]
+Repack = Literal["auto", "on", "off"]
+
+MAX_CONTEXT_LENGTH = 1 << 20
+MAX_BATCH_SIZE = 8192
+MAX_THREADS = 512
+_FLASH_ATTENTION_FROM_WIDTH = 2048
+
+
+@dataclass(frozen=True)
+class LlamaCppSettings:
+    """Settings of one loaded model.
+
+    Attributes:
+        n_threads: Threads for prefill and decode; ``None`` takes every physical core this process may use, and fewer
+            while other processes keep some of them busy.
+        context_length: Rows of the KV cache, prompt and answer together; ``None`` takes the model's own, at most 4096.
+            llama.cpp rounds it up to a multiple of 256.
+        batch_size: Most rows in one call. A prompt that fits one batch gives the same logits on every run; another
+            split differs by some 5e-3 of KL divergence.
+        flash_attention: ``auto`` switches it on for models 2048 wide or wider, where the faster prefill outweighs the
+            slower decoding of long answers on a CPU.
+        repack: Rearrange weights for the CPU's matrix units while loading. ``auto`` asks the self-test.
+
+    Raises:
+        SettingsError: A value is out of its range.
+    """
+
+    n_threads: int | None = None
+    context_length: int | None = None
+    batch_size: int = 512
+    flash_attention: FlashAttention = "auto"
+    repack: Repack = "auto"
+
+    def __post_init__(self) -> None:
+        if self.n_threads is not None:
+            _check_range("n_threads", self.n_threads, 1, MAX_THREADS)
+        if self.context_length is not None:
+            _check_range("context_length", self.context_length, 64, MAX_CONTEXT_LENGTH)
+        _check_range("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)
+        for name, value in (("flash_attention", self.flash_attention), ("repack", self.repack)):
+            if value not in ("auto", "on", "off"):
+                raise SettingsError(f"{name} {value!r} is unknown", "Use auto, on or off.")
+
+    def threads(self) -> int:
+        """The number of threads to use on this machine."""
+        return self.n_threads if self.n_threads is not None else usable_cores()
+
+    def context_for(self, trained_length: int) -> int:
+        """Rows of the KV cache for a model trained on ``trained_length`` positions."""
+        return self.context_length if self.context_length is not None else min(trained_length, 4096)
+
+    def wants_flash_attention(self, embedding_length: int) -> bool:
+        """Whether to switch flash attention on for a model of this width."""
+        if self.flash_attention == "auto":
+            return embedding_length >= _FLASH_ATTENTION_FROM_WIDTH
+        return self.flash_attention == "on"
+
+
+def usable_cores() -> int:
+    """Physical cores, or fewer where the process is bound to some of the processors."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
+
+
+def _check_range(name: str, value: int, lowest: int, highest: int) -> None:
+    if not lowest <= value <= highest:
+        raise SettingsError(f"{name} {value} is out of range", f"Use a whole number from {lowest} to {highest}.")

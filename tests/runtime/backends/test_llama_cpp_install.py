@@ -1,0 +1,178 @@
+"""The install script of llama-cpp-python: when it builds, with what, and what it remembers. Nothing is compiled."""
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[3] / "runtime" / "native" / "install_llama_cpp.py"
+GCC = "g++ (Debian 12.2.0-14) 12.2.0"
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, with a package, a wheelhouse and a log of its own, and with GCC on x86-64."""
+    spec = importlib.util.spec_from_file_location("install_llama_cpp", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "install_llama_cpp", module)
+    spec.loader.exec_module(module)
+    for name in ("CMAKE_ARGS", "CXXFLAGS", "CXX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GPT4ROI_WHEELHOUSE", str(tmp_path / "wheels"))
+    monkeypatch.setattr(module, "PACKAGE", tmp_path / "llama_cpp")
+    monkeypatch.setattr(module, "RECORD", tmp_path / "llama_cpp" / "record.json")
+    monkeypatch.setattr(module, "LOG", tmp_path / "build.log")
+    monkeypatch.setattr(module, "compiler_version", lambda: GCC)
+    monkeypatch.setattr(module.platform, "machine", lambda: "x86_64")
+    return module
+
+
+class Builds:
+    """Stands for the compiler and pip; counts what they are asked for."""
+
+    def __init__(self, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.package: Path = module.PACKAGE
+        self.n_built = self.n_installed = 0
+        monkeypatch.setattr(module, "build", self.build)
+        monkeypatch.setattr(module, "pip_install", self.pip_install)
+
+    def build(self, recipe: object, folder: Path) -> Path:
+        self.n_built += 1
+        wheel = folder / "llama_cpp_python-0.whl"
+        wheel.write_bytes(b"wheel")
+        return wheel
+
+    def pip_install(self, wheel: Path) -> None:
+        assert wheel.read_bytes() == b"wheel"
+        self.n_installed += 1
+        (self.package / "lib").mkdir(parents=True, exist_ok=True)
+        (self.package / "lib" / "libllama.so").write_bytes(b"library")
+
+
+@pytest.fixture
+def builds(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Builds:
+    return Builds(script, monkeypatch)
+
+
+def install(script: ModuleType, *, rebuild: bool = False) -> None:
+    script.install(script.make_recipe(), rebuild=rebuild)
+
+
+def test_the_right_build_is_not_built_again(script: ModuleType, builds: Builds) -> None:
+    install(script)
+    install(script)
+    assert (builds.n_built, builds.n_installed) == (1, 1)
+
+
+def test_a_fresh_environment_takes_the_kept_wheel(script: ModuleType, builds: Builds) -> None:
+    install(script)
+    shutil.rmtree(builds.package)
+    install(script)
+    assert (builds.n_built, builds.n_installed) == (1, 2)
+
+
+def test_a_plain_pip_install_over_it_is_noticed(script: ModuleType, builds: Builds) -> None:
+    install(script)
+    (builds.package / "lib" / "libllama.so").write_bytes(b"plain")
+    install(script)
+    assert (builds.n_built, builds.n_installed) == (1, 2)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{"])
+def test_a_damaged_record_is_as_good_as_none(script: ModuleType, builds: Builds, damage: bytes) -> None:
+    install(script)
+    script.RECORD.write_bytes(damage)
+    install(script)
+    assert builds.n_installed == 2
+
+
+def test_missing_libraries_are_noticed(script: ModuleType, builds: Builds) -> None:
+    install(script)
+    shutil.rmtree(builds.package / "lib")
+    install(script)
+    assert builds.n_installed == 2
+
+
+def test_rebuild_compiles_whatever_is_there(script: ModuleType, builds: Builds) -> None:
+    install(script)
+    install(script, rebuild=True)
+    assert builds.n_built == 2
+
+
+def test_other_flags_are_another_build(script: ModuleType, builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(script)
+    monkeypatch.setenv("CMAKE_ARGS", "-DGGML_CUDA=on")
+    recipe = script.make_recipe()
+    assert recipe.cmake_args.endswith(" -DGGML_CUDA=on")
+    install(script)
+    assert builds.n_built == 2
+
+
+def test_compiler_and_processor_belong_to_the_key(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {script.make_recipe().key}
+    monkeypatch.setattr(script, "compiler_version", lambda: "g++ 13.3.0")
+    keys.add(script.make_recipe().key)
+    monkeypatch.setattr(script, "processor", lambda: "another")
+    keys.add(script.make_recipe().key)
+    assert len(keys) == 3
+
+
+def test_the_header_is_for_gcc_on_x86_64_only(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert script.HEADER.is_file()
+    assert "-include" in script.make_recipe().cmake_args
+    monkeypatch.setattr(script, "compiler_version", lambda: "Debian clang version 19.1.7")
+    assert "-include" not in script.make_recipe().cmake_args
+    monkeypatch.setattr(script, "compiler_version", lambda: GCC)
+    monkeypatch.setattr(script.platform, "machine", lambda: "aarch64")
+    assert "-include" not in script.make_recipe().cmake_args
+
+
+def test_a_place_with_spaces_is_quoted_twice(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = tmp_path / "a b" / "amx.h"
+    header.parent.mkdir()
+    header.write_text("")
+    monkeypatch.setattr(script, "HEADER", header)
+    monkeypatch.setenv("CXXFLAGS", "-g")
+    (flags,) = (one for one in script.shlex.split(script.make_recipe().cmake_args) if "CMAKE_CXX_FLAGS" in one)
+    assert script.shlex.split(flags) == ["-DCMAKE_CXX_FLAGS=-g", "-include", str(header)]
+
+
+def test_two_checkouts_share_a_key(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = script.make_recipe().key
+    copy = tmp_path / script.HEADER.name
+    shutil.copy(script.HEADER, copy)
+    monkeypatch.setattr(script, "HEADER", copy)
+    assert script.make_recipe().key == key
+
+
+def test_colliding_flags_are_refused(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMAKE_ARGS", "-DCMAKE_CXX_FLAGS=-O1")
+    with pytest.raises(script.BuildError, match="CXXFLAGS"):
+        script.make_recipe()
+
+
+def test_a_failed_build_shows_the_end_of_its_log(script: ModuleType, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "print('[1/2] cc'); print('fatal error: x'); import sys; sys.exit(3)"]
+    log: list[str] = []
+    assert script.run_with_progress(command, {}, log.append) == 3
+    assert log == ["[1/2] cc\n", "fatal error: x\n"]
+    recipe = script.Recipe(cmake_args="", key="k")
+    script.run_with_progress = lambda command, environment, write: write("fatal error: x\n") and 1
+    with pytest.raises(script.BuildError, match=r"(?s)fatal error: x.*build\.log"):
+        script.build(recipe, tmp_path)
+
+
+def test_a_wheelhouse_that_cannot_be_written_does_no_harm(
+    script: ModuleType, builds: Builds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("GPT4ROI_WHEELHOUSE", str(tmp_path / "file" / "wheels"))
+    install(script)
+    assert builds.n_installed == 1

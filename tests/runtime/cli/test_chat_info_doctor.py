@@ -1,0 +1,70 @@
+"""The other commands: a conversation, a bundle's contents, the machine."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.cli.conftest import Run
+
+pytestmark = [pytest.mark.bundle, pytest.mark.usefixtures("bundle_dir")]
+
+
+class TestChat:
+    def test_earlier_regions_stay_known(self, run: Run, sample_photo: Path) -> None:
+        lines = (
+            "What is <region1>?\nWhat colour is region1?\n/region 318,60,425,330\nIs <region2> like <region1>?\n/quit\n"
+        )
+        result = run("chat", sample_photo, "--region", "165,10,415,300", "--max-tokens", "8", stdin=lines)
+        assert result.exit_code == 0
+        assert "error" not in result.stderr
+        assert "<region2> is 318,60,425,330" in result.stdout
+        answers = [line for line in result.stdout.splitlines() if line.startswith("> ")]
+        assert len(answers) >= 3
+
+    def test_a_mistake_does_not_end_the_chat(self, run: Run, sample_photo: Path) -> None:
+        lines = "What is <region9>?\n/region 1,2\n/nonsense\n/region 0,0,9999,9\n/regions\nWhat is <region1>?\n"
+        result = run("chat", sample_photo, "--region", "165,10,415,300", "--max-tokens", "4", stdin=lines)
+        assert result.exit_code == 0
+        assert result.stderr.count("error:") == 4
+        assert result.stdout.count("<region1> is 165,10,415,300") == 2
+
+    def test_a_box_that_was_never_mentioned_waits(self, run: Run, sample_photo: Path) -> None:
+        boxes = ("--region", "165,10,415,300", "--region", "318,60,425,330")
+        result = run("chat", sample_photo, *boxes, "--max-tokens", "4", stdin="What is <region2>?\n")
+        assert result.exit_code == 0
+        assert "error" not in result.stderr
+
+    def test_overlay_and_reset(self, run: Run, sample_photo: Path, tmp_path: Path) -> None:
+        lines = f"/overlay {tmp_path / 'out.png'}\n/reset\n/help\n/overlay {tmp_path / 'out.xyz'}\n"
+        result = run("chat", sample_photo, "--region", "165,10,415,300", stdin=lines)
+        assert result.exit_code == 0
+        assert (tmp_path / "out.png").is_file()
+        assert "/region X1,Y1,X2,Y2" in result.stdout
+        assert "out.xyz" in result.stderr
+
+
+class TestInfo:
+    def test_it_says_what_the_model_can_and_cannot(self, run: Run, bundle_dir: Path) -> None:
+        result = run("info", bundle_dir)
+        assert result.exit_code == 0
+        for words in ("It can", "It cannot", "Licences", "Apache-2.0", "pyramid", "576", "<|im_start|>", "520 pixels"):
+            assert words in result.stdout
+
+    def test_json_is_the_manifest(self, run: Run, bundle_dir: Path) -> None:
+        printed = json.loads(run("info", "--json").stdout)
+        assert printed == json.loads((bundle_dir / "manifest.json").read_text(encoding="utf-8"))
+
+    def test_no_bundle(self, run: Run, tmp_path: Path) -> None:
+        result = run("info", tmp_path)
+        assert result.exit_code == 2
+        assert str(tmp_path) in result.stderr
+
+
+def test_doctor_finds_both_engines_and_the_bundle(run: Run, bundle_dir: Path) -> None:
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert "yes ONNX Runtime" in result.stdout
+    assert "yes llama.cpp" in result.stdout
+    assert f"yes {bundle_dir}" in result.stdout
+    assert "TensorRT: not installed" in result.stdout
