@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 BUNDLE := $(VENV)/share/gpt4roi/bundles/embedded
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-PHOTO := runtime/gpt4roi_runtime/samples/coffee.jpg
-REGIONS := --region 165,10,415,300 --region 318,60,425,330
+PHOTO := runtime/gpt4roi_runtime/samples/astronaut.jpg
+SHUTTLE := 355,0,465,285
+HELMET := 280,345,512,512
 
 .PHONY: help setup llama bundle demo test test-slow lint format bench clean
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 # llama-cpp-python first, with our flags: pip would otherwise build it plainly, which crashes on some processors.
-$(VENV)/.llama: $(BIN)/python runtime/native/install_llama_cpp.py runtime/native/amx_tile_config.h
+$(VENV)/.llama: $(BIN)/python $(wildcard runtime/native/*)
 	@$(PIP) rich platformdirs
 	@$(BIN)/python runtime/native/install_llama_cpp.py
 	@touch $@
@@ -48,7 +49,10 @@ bundle: $(BUNDLE)/manifest.json ## assemble the embedded model
 setup: bundle ## all that the demo needs
 
 demo: setup ## ask two questions about two boxes in a photo
-	$(BIN)/gpt4roi ask $(PHOTO) $(REGIONS) --save-overlay demo.png "What is <region1>? What is <region2>?"
+	$(BIN)/gpt4roi ask $(PHOTO) --region $(SHUTTLE) "Which object is <region1>?"
+	$(BIN)/gpt4roi ask $(PHOTO) --region $(SHUTTLE) --region $(HELMET) --save-overlay demo.png \
+		"What is <region1>, and how does it differ from <region2>?"
+	@echo "the boxes are drawn in demo.png"
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .

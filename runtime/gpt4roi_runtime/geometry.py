@@ -14,8 +14,10 @@ import numpy as np
 from gpt4roi_runtime.arrays import Boxes
 from gpt4roi_runtime.errors import RegionError
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf(?:inity)?"
-_BOX_TEXT = re.compile(rf"\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*({_NUMBER})\s*", re.IGNORECASE)
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf(?:inity)?"
+_BOX_TEXT = re.compile(
+    rf"\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*({_NUMBER})\s*", re.IGNORECASE | re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -32,19 +34,24 @@ class Box:
     y2: float
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(value) for value in self.xyxy):
+        try:
+            finite = all(math.isfinite(value) for value in self.xyxy)
+        except OverflowError as error:
+            raise RegionError("a box has a coordinate that is too large for a number", _EXPECTED) from error
+        if not finite:
             raise RegionError(f"box {self} has a coordinate that is not a finite number", _EXPECTED)
         for axis, low, high in (("x", self.x1, self.x2), ("y", self.y1, self.y2)):
             if low > high:
                 raise RegionError(
-                    f"box {self} is reversed: {axis}1 {low:g} is greater than {axis}2 {high:g}", _EXPECTED
+                    f"box {self} is reversed: {axis}1 {_as_typed(low)} is greater than {axis}2 {_as_typed(high)}",
+                    _EXPECTED,
                 )
             if low == high:
-                raise RegionError(f"box {self} has no area: {axis}1 and {axis}2 are both {low:g}", _EXPECTED)
+                raise RegionError(f"box {self} has no area: {axis}1 and {axis}2 are both {_as_typed(low)}", _EXPECTED)
 
     def __str__(self) -> str:
         """The four numbers as a person types them."""
-        return ",".join(f"{value:g}" for value in self.xyxy)
+        return ",".join(map(_as_typed, self.xyxy))
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:
@@ -56,6 +63,11 @@ class Box:
         x1, x2 = max(self.x1, 0.0), min(self.x2, float(width_px))
         y1, y2 = max(self.y1, 0.0), min(self.y2, float(height_px))
         return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
+def _as_typed(value: float) -> str:
+    """Every digit, and no more than a person would type: read back, it is the same number."""
+    return repr(float(value)).removesuffix(".0")
 
 
 _EXPECTED = "Give left,top,right,bottom in pixels of the photo, for example 40,60,220,310."

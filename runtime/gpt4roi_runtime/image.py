@@ -4,6 +4,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +23,7 @@ READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 _CONVERT = "Convert it to JPEG or PNG first."
 
 
-def load_image(source: Path | BinaryIO, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RgbImage:
+def load_image(source: Path | BinaryIO | BytesIO, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RgbImage:
     """Decode a photo.
 
     EXIF orientation is applied. Transparent pixels are laid on white, CMYK, grey and palette pictures become RGB,
@@ -101,7 +102,7 @@ def _refuse_animated(name: str, picture: Image.Image) -> None:
 
 
 def _upright_rgb(name: str, picture: Image.Image) -> RgbImage:
-    upright = ImageOps.exif_transpose(picture)
+    upright = _turned(picture)
     if upright.mode == "F":
         raise ImageError(f"{name} holds floating-point values, which have no agreed white", _CONVERT)
     if upright.mode == "I" or upright.mode.startswith("I;16"):
@@ -110,6 +111,14 @@ def _upright_rgb(name: str, picture: Image.Image) -> RgbImage:
     if upright.has_transparency_data:
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
     return np.array(upright.convert("RGB"), dtype=np.uint8)
+
+
+def _turned(picture: Image.Image) -> Image.Image:
+    """The picture as its EXIF says; where that is broken, as it is stored, like every other viewer shows it."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # noqa: BLE001 - Pillow's EXIF reader raises many kinds on damaged bytes
+        return picture
 
 
 def _damaged(name: str, error: Exception) -> ImageError:

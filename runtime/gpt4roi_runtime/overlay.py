@@ -11,7 +11,7 @@ from gpt4roi_runtime.errors import OutputError
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.storage import written_aside
 
-REGION_COLOURS = ("#e6194b", "#0082c8", "#3cb44b", "#f58231", "#911eb4", "#008080", "#d2a106", "#f032e6", "#aa6e28")
+REGION_COLOURS = ("#e6194b", "#0082c8", "#2f9a3f", "#dd6a12", "#911eb4", "#008080", "#8f8500", "#f032e6", "#8a4b1f")
 """Colour of region 1, 2, ...; after the last it begins again. All are dark enough for white digits."""
 
 WRITABLE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -40,9 +40,11 @@ def draw_regions(image: RgbImage, regions: Mapping[int, Box]) -> RgbImage:
         colour = region_colour(number)
         pen.rectangle(box.xyxy, outline=colour, width=line_px)
         _, _, right, bottom = pen.textbbox((0, 0), str(number), font=font)
-        tag = (box.x1, box.y1, box.x1 + right + 4 * line_px, box.y1 + bottom + 3 * line_px)
-        pen.rectangle(tag, fill=colour)
-        pen.text((box.x1 + 2 * line_px, box.y1 + line_px), str(number), fill="white", font=font)
+        width, height = right + 4 * line_px, bottom + 3 * line_px
+        left = max(0, min(box.x1, picture.width - 1 - width))  # the whole tag stays on the photo
+        top = max(0, min(box.y1, picture.height - 1 - height))
+        pen.rectangle((left, top, left + width, top + height), fill=colour)
+        pen.text((left + 2 * line_px, top + line_px), str(number), fill="white", font=font)
     return np.array(picture, dtype=np.uint8)
 
 
@@ -54,9 +56,13 @@ def check_overlay_path(path: Path) -> None:
     """
     if path.suffix.lower() not in WRITABLE_FORMATS:
         raise OutputError(f"{path} does not end like a picture", f"Use one of {', '.join(WRITABLE_FORMATS)}.")
-    if not path.parent.is_dir():
+    try:
+        has_folder, is_folder = path.parent.is_dir(), path.is_dir()
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        raise OutputError(f"{path} cannot be a file: {error}", "Choose another name.") from error
+    if not has_folder:
         raise OutputError(f"{path.parent} is not a folder", "Make it first, or choose another place.")
-    if path.is_dir():
+    if is_folder:
         raise OutputError(f"{path} is a folder", "Name a file.")
 
 
@@ -69,4 +75,7 @@ def save_overlay(path: Path, image: RgbImage, regions: Mapping[int, Box]) -> Non
     check_overlay_path(path)
     picture = Image.fromarray(draw_regions(image, regions))
     with written_aside(path) as file:
-        picture.save(file, format=WRITABLE_FORMATS[path.suffix.lower()])
+        try:
+            picture.save(file, format=WRITABLE_FORMATS[path.suffix.lower()])
+        except ValueError as error:  # WebP ends at 16383 pixels a side
+            raise OutputError(f"cannot write {path}: {error}", "Name it .png, which has no limit of size.") from error

@@ -14,7 +14,7 @@ from gpt4roi_runtime.errors import QuestionError, RegionError
 ALWAYS_RESERVED = ("<bbox>", "<im_patch>", "<im_start>", "<im_end>", "<point>", "###")
 """GPT4RoI's own placeholders: refused for every bundle, so that a question good for one is good for all."""
 
-_MENTION = re.compile(r"<region([1-9]\d{0,3})>")
+_MENTION = re.compile(r"<region([1-9]\d{0,3})>", re.ASCII)
 _ALMOST_MENTION = re.compile(r"<\s*region[^<>]{0,20}>", re.IGNORECASE)
 
 
@@ -75,6 +75,12 @@ def _check_question(question: str, reserved: Sequence[str]) -> None:
     """
     if not question.strip():
         raise QuestionError("the question is empty", 'Ask something, for example "What is <region1>?".')
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise QuestionError(
+            f"the question holds {question[error.start : error.end]!r}, which is not a character", "Type it again."
+        ) from error
     for word in (*ALWAYS_RESERVED, *reserved):
         if word in question:
             raise QuestionError(

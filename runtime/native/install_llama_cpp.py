@@ -31,7 +31,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 VERSION = "0.3.36"
-HEADER = Path(__file__).with_name("amx_tile_config.h")
+AMX_HEADER = Path(__file__).with_name("amx_tile_config.h")
+HUGE_PAGES_HEADER = Path(__file__).with_name("huge_pages.h")
 LOG = Path(sys.prefix) / "llama-cpp-build.log"
 PACKAGE = Path(sysconfig.get_path("platlib")) / "llama_cpp"
 RECORD = PACKAGE / "gpt4roi-build.json"
@@ -104,23 +105,40 @@ def make_recipe() -> Recipe:
     """
     compiler = compiler_version()
     asked = os.environ.get("CMAKE_ARGS", "")
-    arguments = list(OUR_CMAKE_ARGS)
-    if platform.machine().lower() in ("x86_64", "amd64") and "clang" not in compiler.lower():
-        if "CMAKE_CXX_FLAGS" in asked:
-            raise BuildError("CMAKE_ARGS sets CMAKE_CXX_FLAGS, which this script needs; put the flags into CXXFLAGS")
-        flags = f"{os.environ.get('CXXFLAGS', '')} -include {shlex.quote(str(HEADER))}".strip()
-        arguments.append(f"-DCMAKE_CXX_FLAGS={flags}")
+    arguments, headers = list(OUR_CMAKE_ARGS), []
+    for language, header in forced_headers(compiler):
+        if f"CMAKE_{language}_FLAGS" in asked:
+            raise BuildError(
+                f"CMAKE_ARGS sets CMAKE_{language}_FLAGS, which this script needs; use CFLAGS and CXXFLAGS instead"
+            )
+        own = os.environ.get("CFLAGS" if language == "C" else "CXXFLAGS", "")
+        flags = f"{own} -include {shlex.quote(str(header))}".strip()
+        arguments.append(f"-DCMAKE_{language}_FLAGS={flags}")
+        headers.append(header)
     cmake_args = f"{shlex.join(arguments)} {asked}".strip()
-    # The header counts by its text, not by its place, so that every checkout finds the same wheel.
+    # A header counts by its text, not by its place, so that every checkout finds the same wheel.
+    portable_args = cmake_args
+    for header in headers:
+        portable_args = portable_args.replace(str(header), header.read_text(encoding="utf-8"))
     facts = (
         VERSION,
-        cmake_args.replace(str(HEADER), HEADER.read_text(encoding="utf-8")),
+        portable_args,
         compiler,
         processor(),
         f"{platform.system()} {platform.libc_ver()}",
         sysconfig.get_config_var("SOABI") or sys.version,
     )
     return Recipe(cmake_args=cmake_args, key=hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32])
+
+
+def forced_headers(compiler: str) -> list[tuple[str, Path]]:
+    """Language and header of everything that is put in front of llama.cpp's files here; each header says why."""
+    headers = []
+    if platform.system() == "Linux":
+        headers.append(("C", HUGE_PAGES_HEADER))
+    if platform.machine().lower() in ("x86_64", "amd64") and "clang" not in compiler.lower():
+        headers.append(("CXX", AMX_HEADER))
+    return headers
 
 
 def compiler_version() -> str:

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
@@ -9,7 +10,7 @@ from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
 from gpt4roi_runtime.bundle.folder import Bundle, check_file
 from gpt4roi_runtime.errors import BundleError, SettingsError
-from gpt4roi_runtime.llm.decoder import Decoder
+from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder
 from gpt4roi_runtime.vision.encoder import Encoder
 
 
@@ -41,26 +42,28 @@ def load_engines(bundle: Bundle, settings: EngineSettings) -> tuple[Encoder, Dec
         EngineError: An engine is missing or fails.
     """
     vision = bundle.manifest.vision
+    given_up = Event()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="gpt4roi-load") as pool:
-        language = pool.submit(_checked_decoder, bundle, settings)
+        language = pool.submit(_checked_decoder, bundle, settings, given_up.is_set)
         try:
             for entry in (vision.encode, vision.regions, *vision.external_data):
                 check_file(bundle, entry)
             encoder = load_encoder(bundle, settings)
-        except BaseException:
+            try:
+                return encoder, language.result()
+            except BaseException:
+                encoder.close()
+                raise
+        except BaseException:  # Ctrl-C too: the other half must not go on loading for nobody
+            given_up.set()
             if language.exception() is None:
                 language.result().close()
             raise
-        try:
-            return encoder, language.result()
-        except BaseException:
-            encoder.close()
-            raise
 
 
-def _checked_decoder(bundle: Bundle, settings: EngineSettings) -> Decoder:
+def _checked_decoder(bundle: Bundle, settings: EngineSettings, cancel: CancelCheck) -> Decoder:
     check_file(bundle, bundle.manifest.language.gguf)
-    return load_decoder(bundle, settings)
+    return load_decoder(bundle, settings, cancel)
 
 
 def load_encoder(bundle: Bundle, settings: EngineSettings) -> Encoder:
@@ -73,15 +76,18 @@ def load_encoder(bundle: Bundle, settings: EngineSettings) -> Encoder:
     return OnnxRuntimeEncoder(bundle, n_threads=settings.vision_threads)
 
 
-def load_decoder(bundle: Bundle, settings: EngineSettings) -> Decoder:
+def load_decoder(bundle: Bundle, settings: EngineSettings, cancel: CancelCheck = lambda: False) -> Decoder:
     """Load the language model of a bundle whose files were checked, and hold it against the manifest.
+
+    ``cancel`` is asked while it loads.
 
     Raises:
         BundleError: A width, a count or a token id differs.
         EngineError: The engine is missing or fails.
+        Cancelled: ``cancel`` said so.
     """
     gguf = bundle.path_of(bundle.manifest.language.gguf)
-    decoder = LlamaCppDecoder.load(gguf, inspect_gguf(gguf), settings.language)
+    decoder = LlamaCppDecoder.load(gguf, inspect_gguf(gguf), settings.language, cancel=cancel)
     try:
         _check_language(bundle, decoder)
     except BaseException:

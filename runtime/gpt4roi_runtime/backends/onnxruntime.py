@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
+from gpt4roi_runtime.backends.onnx_external_data import external_locations
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.bundle.manifest import Manifest
 from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError
@@ -66,8 +68,13 @@ class OnnxRuntimeEncoder:
         ort = import_onnxruntime()
         self._engine = f"ONNX Runtime {ort.__version__} (CPU)"
         vision = bundle.manifest.vision
-        self._encode: Any = _session(ort, bundle.path_of(vision.encode), encode_contract(bundle.manifest), n_threads)
-        self._regions: Any = _session(ort, bundle.path_of(vision.regions), regions_contract(bundle.manifest), n_threads)
+        listed = frozenset(entry.path for entry in vision.external_data)
+        self._encode: _Graph | None = _Graph(
+            ort, bundle.path_of(vision.encode), encode_contract(bundle.manifest), listed, n_threads
+        )
+        self._regions: _Graph | None = _Graph(
+            ort, bundle.path_of(vision.regions), regions_contract(bundle.manifest), listed, n_threads
+        )
 
     @property
     def engine(self) -> str:
@@ -76,13 +83,13 @@ class OnnxRuntimeEncoder:
 
     def encode(self, pixels: PixelValues) -> ImageFeatures:
         """Run the encode graph: once an image."""
-        embeddings, *pyramid = _run(self._encode, {"pixels": pixels})
+        embeddings, *pyramid = _opened(self._encode).run({"pixels": pixels})
         return ImageFeatures(embeddings, tuple(pyramid))
 
     def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
         """Run the region graph for 1 to 100 boxes."""
         feeds = {f"pyramid_{number}": level for number, level in enumerate(pyramid)}
-        (embeddings,) = _run(self._regions, {**feeds, "boxes": boxes})
+        (embeddings,) = _opened(self._regions).run({**feeds, "boxes": boxes})
         regions: RegionEmbeddings = embeddings
         return regions
 
@@ -118,18 +125,57 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _session(ort: Any, path: Path, contract: GraphContract, n_threads: int) -> Any:
+class _Graph:
+    """One loaded graph, held to its contract when it is loaded and whenever it has run."""
+
+    def __init__(self, ort: Any, path: Path, contract: GraphContract, listed: frozenset[str], n_threads: int) -> None:
+        for location in sorted(external_locations(path) - listed):
+            raise BundleError(f"{path} reads weights from {location!r}, a file the manifest does not name", _AGAIN)
+        self._contract = contract
+        self._session = _session(ort, path, n_threads)
+        _check(path, "input", contract.inputs, self._session.get_inputs())
+        _check(path, "output", contract.outputs, self._session.get_outputs())
+
+    def run(self, feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
+        """Outputs in the contract's order.
+
+        Raises:
+            EngineError: The engine failed, or an output has another shape than promised.
+            NumericError: An output holds NaN or infinity.
+        """
+        try:
+            outputs: list[npt.NDArray[np.float32]] = self._session.run(None, feeds)
+        except Exception as error:  # its exceptions share no base but Exception
+            raise EngineError(
+                f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
+            ) from error
+        for promised, values in zip(self._contract.outputs, outputs, strict=True):
+            expected = tuple(len(feeds["boxes"]) if size is None else size for size in promised.shape)
+            if values.shape != expected:
+                raise EngineError(f"the graph returned {promised.name} of shape {values.shape}, not {expected}", _AGAIN)
+            if not np.isfinite(values).all():
+                raise NumericError(
+                    f"the vision half returned NaN or infinity in {promised.name}",
+                    "The graph or its engine is broken: run `gpt4roi verify`, or try another engine.",
+                )
+        return outputs
+
+
+def _opened(graph: _Graph | None) -> _Graph:
+    if graph is None:
+        raise EngineError("the vision engine is closed", "Open the pipeline again.")
+    return graph
+
+
+def _session(ort: Any, path: Path, n_threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.log_severity_level = 4  # what matters comes back as an exception
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not slow the decoder
     try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base but Exception
         raise BundleError(f"ONNX Runtime cannot load {path}: {_first_line(error)}", _AGAIN) from error
-    _check(path, "input", contract.inputs, session.get_inputs())
-    _check(path, "output", contract.outputs, session.get_outputs())
-    return session
 
 
 _AGAIN = "Export or assemble the bundle again; `gpt4roi verify` lists all that is off."
@@ -147,24 +193,6 @@ def _check(path: Path, role: str, promised: Sequence[TensorContract], found: Seq
     if len(promised) != len(found):
         names = ", ".join(tensor.name for tensor in found)
         raise BundleError(f"{path} has {len(found)} {role}s ({names}); the manifest says {len(promised)}", _AGAIN)
-
-
-def _run(session: Any, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    if session is None:
-        raise EngineError("the vision engine is closed", "Open the pipeline again.")
-    try:
-        outputs: list[np.ndarray] = session.run(None, feeds)
-    except Exception as error:
-        raise EngineError(
-            f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
-        ) from error
-    for output, values in zip(session.get_outputs(), outputs, strict=True):
-        if not np.isfinite(values).all():
-            raise NumericError(
-                f"the vision half returned NaN or infinity in {output.name}",
-                "The graph or its engine is broken: run `gpt4roi verify`, or try another engine.",
-            )
-    return outputs
 
 
 def _first_line(error: Exception) -> str:

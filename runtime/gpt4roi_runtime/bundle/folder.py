@@ -17,6 +17,7 @@ from gpt4roi_runtime.storage import sha256_of
 
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
+_SMALLEST_STD = 1e-6
 
 _ASSEMBLE = "Make the embedded bundle with `make bundle` in a checkout, or `gpt4roi-export embedded`."
 _AGAIN = "Copy or assemble the bundle again."
@@ -72,6 +73,13 @@ def check_file(bundle: Bundle, entry: FileEntry) -> None:
         BundleError: Missing, a link, outside the folder, of another size or SHA-256, or unreadable.
     """
     path = bundle.path_of(entry)
+    try:
+        _check_file(bundle, entry, path)
+    except (OSError, RuntimeError, ValueError) as error:  # unreadable, a loop of links, a NUL in the name
+        raise BundleError(f"{path} cannot be read: {error}", _AGAIN) from error
+
+
+def _check_file(bundle: Bundle, entry: FileEntry, path: Path) -> None:
     if path.is_symlink() or not path.resolve().is_relative_to(bundle.folder):
         raise BundleError(f"{path} leads out of the bundle's folder", "A bundle holds its files itself, without links.")
     if not path.is_file():
@@ -79,27 +87,27 @@ def check_file(bundle: Bundle, entry: FileEntry) -> None:
     size = path.stat().st_size
     if size != entry.size_bytes:
         raise BundleError(f"{path} has {size:,} bytes; the manifest says {entry.size_bytes:,}", _AGAIN)
-    try:
-        found = sha256_of(path)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}", _AGAIN) from error
+    found = sha256_of(path)
     if found != entry.sha256:
         raise BundleError(f"{path} has SHA-256 {found}; the manifest says {entry.sha256}", f"It was changed. {_AGAIN}")
 
 
 def _manifest_bytes(folder: Path) -> bytes:
     path = folder / MANIFEST_NAME
-    if not folder.is_dir():
-        raise BundleError(f"there is no bundle at {folder}", _ASSEMBLE)
     try:
-        size = path.stat().st_size
-        if size > MAX_MANIFEST_BYTES:
-            raise BundleError(f"{path} has {size:,} bytes; the limit is {MAX_MANIFEST_BYTES:,}", _AGAIN)
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_NAME}", _ASSEMBLE) from error
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}", _AGAIN) from error
+        if not folder.is_dir():
+            raise BundleError(f"there is no bundle at {folder}", _ASSEMBLE)
+        if not path.exists():
+            raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_NAME}", _ASSEMBLE)
+        if path.is_symlink() or not path.is_file():
+            raise BundleError(f"{path} is not a regular file", _AGAIN)
+        with path.open("rb") as file:
+            raw = file.read(MAX_MANIFEST_BYTES + 1)
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, a NUL in the name
+        raise BundleError(f"{path} cannot be read: {error}", _AGAIN) from error
+    if len(raw) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path} is larger than the limit of {MAX_MANIFEST_BYTES:,} bytes", _AGAIN)
+    return raw
 
 
 def _manifest(folder: Path, raw: bytes) -> Manifest:
@@ -128,8 +136,9 @@ def _check_paths(path: Path, manifest: Manifest) -> None:
     """Relative, downward, and the same on every system; no two entries share a file."""
     names = [entry.path for entry in manifest.files]
     for name in names:
-        parts = PurePosixPath(name).parts
-        if "\\" in name or ".." in parts or name.startswith("/") or PureWindowsPath(name).drive or "\0" in name:
+        path_in = PurePosixPath(name)
+        strange = "\\" in name or "\0" in name or path_in.as_posix() != name or name == "."
+        if strange or ".." in path_in.parts or path_in.is_absolute() or PureWindowsPath(name).drive:
             raise BundleError(f"{path} names {name!r}, which leads out of the bundle's folder", _AGAIN)
     if len(set(names)) != len(names) or MANIFEST_NAME in names:
         raise BundleError(f"{path} names one file twice: {', '.join(names)}", _AGAIN)
@@ -142,8 +151,8 @@ def _check_preprocessing(path: Path, manifest: Manifest) -> None:
     filters = [how.resize.filter == "bicubic", how.stretch is None or how.stretch.filter == "bilinear"]
     if not ends_square or not all(filters):
         raise BundleError(f"{path} has a preprocessing that this version does not know: {how}", "See docs/bundle.md.")
-    if 0.0 in how.std:
-        raise BundleError(f"{path} divides by a std of 0: {how.std}", "See docs/bundle.md.")
+    if any(abs(std) < _SMALLEST_STD for std in how.std):
+        raise BundleError(f"{path} divides by a std of nearly 0: {how.std}", "See docs/bundle.md.")
 
 
 def _check_template(path: Path, manifest: Manifest) -> None:

@@ -12,10 +12,11 @@ FORMAT = "gpt4roi-bundle"
 VERSION = 1
 
 Count = Annotated[int, Meta(ge=1, le=1 << 24)]
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 Text = Annotated[str, Meta(max_length=8192)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Scale = tuple[float, float, float]
+Factor = Annotated[float, Meta(ge=-1e6, le=1e6)]
+Factors = tuple[Factor, Factor, Factor]
 
 
 class Noun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,9 +64,9 @@ class Preprocessing(Noun, frozen=True):
     """
 
     resize: Resize
-    scale: float
-    mean: Scale
-    std: Scale
+    scale: Factor
+    mean: Factors
+    std: Factors
     stretch: Resize | None = None
 
     @property

@@ -6,6 +6,10 @@ from PIL import Image
 
 from gpt4roi_runtime.arrays import PixelValues, RgbImage
 from gpt4roi_runtime.bundle.manifest import Preprocessing
+from gpt4roi_runtime.errors import ImageError
+
+MAX_ASPECT_RATIO = 100
+"""When the short side is made ``side_px`` long, a thread of a photo would fill the memory."""
 
 
 def preprocess(image: RgbImage, how: Preprocessing) -> PixelValues:
@@ -20,6 +24,9 @@ def preprocess(image: RgbImage, how: Preprocessing) -> PixelValues:
 
     Returns:
         Float32 ``[1 3 side side]``.
+
+    Raises:
+        ImageError: The photo is too long and thin to be resized by its short side.
     """
     resized = Image.fromarray(image).resize(_first_size_px(image, how), Image.Resampling.BICUBIC)
     mean, std = np.asarray(how.mean, dtype=np.float32), np.asarray(how.std, dtype=np.float32)
@@ -38,5 +45,10 @@ def _first_size_px(image: RgbImage, how: Preprocessing) -> tuple[int, int]:
     if how.resize.to == "stretch":
         return side_px, side_px
     height, width = image.shape[:2]
-    short = min(height, width)
+    short, long = sorted((height, width))
+    if long > MAX_ASPECT_RATIO * short:
+        raise ImageError(
+            f"a photo of {width} x {height} pixels is more than {MAX_ASPECT_RATIO} times as long as it is wide",
+            "Cut out the part you mean.",
+        )
     return width * side_px // short, height * side_px // short

@@ -122,14 +122,22 @@ def test_compiler_and_processor_belong_to_the_key(script: ModuleType, monkeypatc
     assert len(keys) == 3
 
 
-def test_the_header_is_for_gcc_on_x86_64_only(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert script.HEADER.is_file()
-    assert "-include" in script.make_recipe().cmake_args
-    monkeypatch.setattr(script, "compiler_version", lambda: "Debian clang version 19.1.7")
-    assert "-include" not in script.make_recipe().cmake_args
+def test_each_header_is_where_it_is_needed(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def headers() -> list[str]:
+        assert all(header.is_file() for _, header in script.forced_headers(script.compiler_version()))
+        flags = [one for one in script.shlex.split(script.make_recipe().cmake_args) if "-include" in one]
+        return [script.shlex.split(one)[-1].rsplit("/", 1)[-1] for one in flags]
+
     monkeypatch.setattr(script, "compiler_version", lambda: GCC)
+    monkeypatch.setattr(script.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(script.platform, "system", lambda: "Linux")
+    assert headers() == ["huge_pages.h", "amx_tile_config.h"]
+    monkeypatch.setattr(script, "compiler_version", lambda: "Debian clang version 19.1.7")
+    assert headers() == ["huge_pages.h"]
     monkeypatch.setattr(script.platform, "machine", lambda: "aarch64")
-    assert "-include" not in script.make_recipe().cmake_args
+    assert headers() == ["huge_pages.h"]
+    monkeypatch.setattr(script.platform, "system", lambda: "Darwin")
+    assert headers() == []
 
 
 def test_a_place_with_spaces_is_quoted_twice(
@@ -138,18 +146,22 @@ def test_a_place_with_spaces_is_quoted_twice(
     header = tmp_path / "a b" / "amx.h"
     header.parent.mkdir()
     header.write_text("")
-    monkeypatch.setattr(script, "HEADER", header)
+    monkeypatch.setattr(script, "forced_headers", lambda _compiler: [("CXX", header)])
     monkeypatch.setenv("CXXFLAGS", "-g")
     (flags,) = (one for one in script.shlex.split(script.make_recipe().cmake_args) if "CMAKE_CXX_FLAGS" in one)
     assert script.shlex.split(flags) == ["-DCMAKE_CXX_FLAGS=-g", "-include", str(header)]
 
 
-def test_two_checkouts_share_a_key(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = script.make_recipe().key
-    copy = tmp_path / script.HEADER.name
-    shutil.copy(script.HEADER, copy)
-    monkeypatch.setattr(script, "HEADER", copy)
-    assert script.make_recipe().key == key
+def test_two_checkouts_share_a_key_until_a_header_changes(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+    for place, text in (("a", "1"), ("b", "1"), ("c", "2")):
+        header = tmp_path / place
+        header.write_text(text)
+        monkeypatch.setattr(script, "forced_headers", lambda _compiler, header=header: [("C", header)])
+        keys.append(script.make_recipe().key)
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_colliding_flags_are_refused(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def test_another_token_id(run: Run, own_bundle: Path, sample_photo: Path) -> Non
 
 
 def test_a_graph_with_other_names(run: Run, own_bundle: Path, sample_photo: Path) -> None:
-    change_manifest(own_bundle, "vision", "n_rows_per_region", value=6)
+    change_manifest(own_bundle, "vision", "n_rows_per_region", value=7)
     refuse(run, own_bundle, sample_photo, "regions.onnx", "region_embeddings")
 
 
