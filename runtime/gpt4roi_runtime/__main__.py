@@ -1,6 +1,7 @@
 """Starts the command line so that Ctrl-C is heard from the first import on; knows no command."""
 
 import sys
+from io import TextIOWrapper
 
 EXIT_INTERRUPTED = 130
 
@@ -16,6 +17,9 @@ def main() -> None:
 
 def _run() -> int:
     """Exit status; click would turn an interruption into one of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a letter that the terminal does not have must not end an answer
+            stream.reconfigure(errors="replace")
     import click
 
     from gpt4roi_runtime.cli import gpt4roi

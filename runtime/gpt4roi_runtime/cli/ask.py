@@ -1,6 +1,5 @@
 """`gpt4roi ask`: one question about boxes on a photo, answered as it is written."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,8 +72,7 @@ def print_answer(events: Iterator[Event], *, quiet: bool) -> Done:
         match event:
             case TextDelta():
                 if not quiet:
-                    sys.stdout.write(event.text)
-                    sys.stdout.flush()
+                    click.echo(event.text, nl=False)
             case Done():
                 if not quiet:
                     click.echo()
