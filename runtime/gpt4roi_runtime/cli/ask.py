@@ -44,11 +44,7 @@ def _ask(
     with watch.measure("read_photo"):
         image = load_image(photo, max_pixels=model.max_pixels)
     normalise(regions, image.shape[1], image.shape[0])
-    with busy("loading the model"), watch.measure("load"):
-        pipeline = Pipeline.open(model.bundle, model.engines())
-    with pipeline:
-        for note in pipeline.decoder.info.notes:
-            print_note(note)
+    with open_pipeline(model) as pipeline:
         with busy("encoding the photo"):
             encoded = pipeline.encode(image)
         events = pipeline.ask(
@@ -60,10 +56,19 @@ def _ask(
         )
         done = print_answer(events, quiet=as_json)
         if as_json:
-            seconds = {**watch.seconds, **encoded.seconds, **done.seconds}
+            seconds = {**watch.seconds, "load": pipeline.load_s, **encoded.seconds, **done.seconds}
             click.echo(_as_json(photo, encoded, regions, done, seconds, pipeline, model))
     if overlay is not None:
         save_overlay(overlay, image, regions)
+
+
+def open_pipeline(model: ModelOptions) -> Pipeline:
+    """Load the model, with a bar and its notes for a person."""
+    with busy("loading the model"):
+        pipeline = Pipeline.open(model.bundle, model.engines())
+    for note in pipeline.decoder.info.notes:
+        print_note(note)
+    return pipeline
 
 
 def print_answer(events: Iterator[Event], *, quiet: bool) -> Done:

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from gpt4roi_runtime.cli.ask import print_answer
-from gpt4roi_runtime.cli.console import busy, print_error, print_note, reports_errors
+from gpt4roi_runtime.cli.ask import open_pipeline, print_answer
+from gpt4roi_runtime.cli.console import busy, print_error, reports_errors
 from gpt4roi_runtime.cli.options import ModelOptions, model_options, numbered
 from gpt4roi_runtime.errors import Cancelled, Gpt4RoiError, InputError
 from gpt4roi_runtime.geometry import Box, normalise, parse_box
@@ -39,11 +39,7 @@ def command(photo: Path, boxes: tuple[str, ...], **options: Any) -> None:
     image = load_image(photo, max_pixels=model.max_pixels)
     regions = numbered(boxes)
     normalise(regions, image.shape[1], image.shape[0])
-    with busy("loading the model"):
-        pipeline = Pipeline.open(model.bundle, model.engines())
-    with pipeline:
-        for note in pipeline.decoder.info.notes:
-            print_note(note)
+    with open_pipeline(model) as pipeline:
         with busy("encoding the photo"):
             encoded = pipeline.encode(image)
         chat = Chat(pipeline, encoded, model, regions)
