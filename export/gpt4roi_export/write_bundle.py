@@ -1,4 +1,4 @@
-"""A bundle's folder, written aside and put in place by one rename.
+"""A bundle's folder, written aside and put in place by one rename, or by two where it replaces another bundle.
 
 Knows the manifest's format but no model: whoever calls fills the folder.
 """
@@ -32,7 +32,7 @@ def new_bundle(out: Path, *, replace: bool = False) -> Iterator[Path]:
         OutputError: ``out`` is taken, or the disk refused (full, read-only, no permission).
     """
     out = out.absolute()
-    _require_free(out, replace=replace)
+    require_free(out, replace=replace)
     aside = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         aside.mkdir(parents=True)
@@ -64,7 +64,12 @@ def file_entry(folder: Path, path: str) -> FileEntry:
     return FileEntry(path=path, size_bytes=file.stat().st_size, sha256=sha256_of(file))
 
 
-def _require_free(out: Path, *, replace: bool) -> None:
+def require_free(out: Path, *, replace: bool) -> None:
+    """Refuse early a place where no bundle may be written.
+
+    Raises:
+        OutputError: Something is there that may not be replaced.
+    """
     if not out.exists() and not out.is_symlink():
         return
     if (
@@ -77,7 +82,7 @@ def _require_free(out: Path, *, replace: bool) -> None:
 
 
 def _put_in_place(aside: Path, out: Path, *, replace: bool) -> None:
-    _require_free(out, replace=replace)
+    require_free(out, replace=replace)
     if not out.exists():
         aside.rename(out)
         return

@@ -27,8 +27,8 @@ class Done:
         n_prompt_rows: Rows prefilled: text tokens, image rows and region rows.
         n_answer_tokens: Tokens decoded.
         prompt_text: The prompt for a person's eye, slots written as placeholders.
-        seconds: Wall-clock seconds by stage: ``regions``, ``layout``, ``prefill``, ``decode``, and
-            ``first_text`` from the question to the first text.
+        seconds: Wall-clock seconds by stage: ``regions``, ``rows``, ``prefill``, ``decode``, and
+            ``first_text`` from the call of ``ask`` to the first text the model wrote.
     """
 
     answer: str

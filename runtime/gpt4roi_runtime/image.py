@@ -103,22 +103,26 @@ def _refuse_animated(name: str, picture: Image.Image) -> None:
 
 def _upright_rgb(name: str, picture: Image.Image) -> RgbImage:
     upright = _turned(picture)
-    if upright.mode == "F":
-        raise ImageError(f"{name} holds floating-point values, which have no agreed white", _CONVERT)
-    if upright.mode == "I" or upright.mode.startswith("I;16"):
+    if upright.mode in ("F", "I"):
+        kind = "floating-point" if upright.mode == "F" else "32-bit"
+        raise ImageError(f"{name} holds {kind} values, which have no agreed white", _CONVERT)
+    if upright.mode.startswith("I;16"):
         grey = (np.asarray(upright).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
         return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
     if upright.has_transparency_data:
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
-    return np.array(upright.convert("RGB"), dtype=np.uint8)
+    return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"), dtype=np.uint8)
 
 
 def _turned(picture: Image.Image) -> Image.Image:
     """The picture as its EXIF says; where that is broken, as it is stored, like every other viewer shows it."""
     try:
-        return ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - Pillow's EXIF reader raises many kinds on damaged bytes
         return picture
+    return picture
 
 
 def _damaged(name: str, error: Exception) -> ImageError:

@@ -62,6 +62,7 @@ class _Request:
     ``token_ids[i]`` belongs to ``chunks[i]``, and is empty for a slot.
     """
 
+    asked_s: float
     image: EncodedImage
     regions: dict[int, Box]
     history: tuple[Turn, ...]
@@ -149,6 +150,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             EngineError: An engine failed.
             Cancelled: ``cancel`` said so.
         """
+        asked_s = perf_counter()
         decoding = self.bundle.manifest.decoding
         limit = decoding.max_tokens if max_tokens is None else max_tokens
         self._check(image, question, regions, history, limit)
@@ -158,6 +160,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self._check_context(n_rows)
         return self._answer(
             _Request(
+                asked_s=asked_s,
                 image=image,
                 regions=dict(regions),
                 history=tuple(history),
@@ -183,7 +186,6 @@ class Pipeline(AbstractContextManager["Pipeline"]):
 
     def _answer(self, request: _Request, cancel: CancelCheck) -> Iterator[Event]:
         """Regions, rows, prefill, decode: the order of an answer."""
-        started_s = perf_counter()
         watch = Stopwatch()
         with watch.measure("regions"):
             regions = self._region_embeddings(request)
@@ -201,7 +203,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             n_tokens += 1
             if delta := text.feed(token.text_bytes):
                 if "first_text" not in watch.seconds:
-                    watch.add("first_text", perf_counter() - started_s)
+                    watch.add("first_text", perf_counter() - request.asked_s)
                 parts.append(delta)
                 yield TextDelta(delta)
             if text.stopped:
@@ -292,4 +294,4 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             return "stop_text"
         if n_tokens >= request.max_tokens:
             return "max_tokens"
-        return "context_full" if request.n_rows + n_tokens >= self.decoder.info.context_length else "end"
+        return "context_full" if request.n_rows + n_tokens > self.decoder.info.context_length else "end"

@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,22 +23,18 @@ def written_aside(target: Path) -> Iterator[BinaryIO]:
     Raises:
         OutputError: The folder is missing or read-only, the disk is full, or the rename failed.
     """
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    except OSError as error:
-        raise _cannot_write(target, error) from error
-    aside = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with aside.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        aside.chmod(0o666 & ~_umask())
         aside.replace(target)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, it cannot be removed
+            aside.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
@@ -54,13 +50,6 @@ def sha256_of(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
             if on_bytes is not None:
                 on_bytes(len(piece))
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    """The process's mask for new files; the only way to read it is to set it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _cannot_write(target: Path, error: OSError) -> OutputError:

@@ -48,6 +48,9 @@ def verify_bundle(folder: Path) -> Iterator[Check]:
         yield _checked("language model: sizes, token ids, an embedding", partial(_try_language, bundle))
 
 
+_SOME_BOX = np.array([0.25, 0.25, 0.75, 0.75], dtype=np.float32)
+
+
 def _checked(what: str, act: Callable[[], None]) -> Check:
     try:
         act()
@@ -62,13 +65,7 @@ def _try_graphs(bundle: Bundle) -> None:
         side = bundle.manifest.vision.preprocessing.side_px
         features = encoder.encode(np.zeros((1, 3, side, side), dtype=np.float32))
         for n_boxes in (1, bundle.manifest.vision.max_regions):
-            boxes = np.tile(np.array([0.25, 0.25, 0.75, 0.75], dtype=np.float32), (n_boxes, 1))
-            found = encoder.embed_regions(features.pyramid, boxes).shape
-            expected = (n_boxes, bundle.manifest.vision.n_rows_per_region, bundle.manifest.language.embedding_length)
-            if found != expected:
-                raise BundleError(
-                    f"{n_boxes} boxes give embeddings of shape {found}; expected {expected}", "Export it again."
-                )
+            encoder.embed_regions(features.pyramid, np.tile(_SOME_BOX, (n_boxes, 1)))
     finally:
         encoder.close()
 

@@ -18,7 +18,7 @@ def weight_sources() -> WeightSources:
     try:
         return find(WEIGHTS_DIR, lambda doing, done: None)
     except BundleError as missing:
-        pytest.skip(f"the weights are not downloaded (make setup does): {missing.problem}")
+        pytest.fail(f"the weights are not downloaded (make bundle does): {missing.problem}")
 
 
 @pytest.fixture(scope="session")

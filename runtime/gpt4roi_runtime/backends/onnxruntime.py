@@ -1,5 +1,6 @@
 """The two graphs in ONNX Runtime on the CPU; knows no photo, no prompt and no language model."""
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
 from gpt4roi_runtime.backends.onnx_external_data import external_locations
 from gpt4roi_runtime.bundle.folder import Bundle
-from gpt4roi_runtime.bundle.manifest import Manifest
+from gpt4roi_runtime.bundle.manifest import FileEntry, Manifest
 from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError
 from gpt4roi_runtime.vision.encoder import ImageFeatures
 
@@ -68,13 +69,8 @@ class OnnxRuntimeEncoder:
         ort = import_onnxruntime()
         self._engine = f"ONNX Runtime {ort.__version__} (CPU)"
         vision = bundle.manifest.vision
-        listed = frozenset(entry.path for entry in vision.external_data)
-        self._encode: _Graph | None = _Graph(
-            ort, bundle.path_of(vision.encode), encode_contract(bundle.manifest), listed, n_threads
-        )
-        self._regions: _Graph | None = _Graph(
-            ort, bundle.path_of(vision.regions), regions_contract(bundle.manifest), listed, n_threads
-        )
+        self._encode: _Graph | None = _Graph(ort, bundle, vision.encode, encode_contract(bundle.manifest), n_threads)
+        self._regions: _Graph | None = _Graph(ort, bundle, vision.regions, regions_contract(bundle.manifest), n_threads)
 
     @property
     def engine(self) -> str:
@@ -128,9 +124,9 @@ def import_onnxruntime() -> Any:
 class _Graph:
     """One loaded graph, held to its contract when it is loaded and whenever it has run."""
 
-    def __init__(self, ort: Any, path: Path, contract: GraphContract, listed: frozenset[str], n_threads: int) -> None:
-        for location in sorted(external_locations(path) - listed):
-            raise BundleError(f"{path} reads weights from {location!r}, a file the manifest does not name", _AGAIN)
+    def __init__(self, ort: Any, bundle: Bundle, entry: FileEntry, contract: GraphContract, n_threads: int) -> None:
+        path = bundle.path_of(entry)
+        _check_external_weights(bundle, entry)
         self._contract = contract
         self._session = _session(ort, path, n_threads)
         _check(path, "input", contract.inputs, self._session.get_inputs())
@@ -161,6 +157,17 @@ class _Graph:
         return outputs
 
 
+def _check_external_weights(bundle: Bundle, entry: FileEntry) -> None:
+    """An engine reads them relative to the graph's own folder; every one must be a file whose hash was checked."""
+    listed = {external.path for external in bundle.manifest.vision.external_data}
+    folder = posixpath.dirname(entry.path)
+    for location in sorted(external_locations(bundle.path_of(entry))):
+        if posixpath.normpath(posixpath.join(folder, location)) not in listed:
+            raise BundleError(
+                f"{bundle.path_of(entry)} reads weights from {location!r}, a file the manifest does not name", _AGAIN
+            )
+
+
 def _opened(graph: _Graph | None) -> _Graph:
     if graph is None:
         raise EngineError("the vision engine is closed", "Open the pipeline again.")
@@ -170,6 +177,7 @@ def _opened(graph: _Graph | None) -> _Graph:
 def _session(ort: Any, path: Path, n_threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = n_threads
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # and no other, whatever the file's name
     options.log_severity_level = 4  # what matters comes back as an exception
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not slow the decoder
     try:

@@ -6,13 +6,14 @@ is read before its size is known.
 
 import hashlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import msgspec
 
 from gpt4roi_runtime.bundle.manifest import FORMAT, VERSION, FileEntry, ImagePiece, Manifest, TokenPiece
-from gpt4roi_runtime.errors import BundleError
+from gpt4roi_runtime.errors import BundleError, Cancelled
 from gpt4roi_runtime.storage import sha256_of
 
 MANIFEST_NAME = "manifest.json"
@@ -66,20 +67,23 @@ def open_bundle(folder: Path) -> Bundle:
     return Bundle(folder.resolve(), _manifest(folder, raw), hashlib.sha256(raw).hexdigest()[:16])
 
 
-def check_file(bundle: Bundle, entry: FileEntry) -> None:
+def check_file(bundle: Bundle, entry: FileEntry, cancel: Callable[[], bool] = lambda: False) -> None:
     """Hold a file's place, size and content against the manifest; the content is read once the size is right.
+
+    ``cancel`` is asked between the pieces of a large file.
 
     Raises:
         BundleError: Missing, a link, outside the folder, of another size or SHA-256, or unreadable.
+        Cancelled: ``cancel`` said so.
     """
     path = bundle.path_of(entry)
     try:
-        _check_file(bundle, entry, path)
+        _check_file(bundle, entry, path, cancel)
     except (OSError, RuntimeError, ValueError) as error:  # unreadable, a loop of links, a NUL in the name
         raise BundleError(f"{path} cannot be read: {error}", _AGAIN) from error
 
 
-def _check_file(bundle: Bundle, entry: FileEntry, path: Path) -> None:
+def _check_file(bundle: Bundle, entry: FileEntry, path: Path, cancel: Callable[[], bool]) -> None:
     if path.is_symlink() or not path.resolve().is_relative_to(bundle.folder):
         raise BundleError(f"{path} leads out of the bundle's folder", "A bundle holds its files itself, without links.")
     if not path.is_file():
@@ -87,7 +91,12 @@ def _check_file(bundle: Bundle, entry: FileEntry, path: Path) -> None:
     size = path.stat().st_size
     if size != entry.size_bytes:
         raise BundleError(f"{path} has {size:,} bytes; the manifest says {entry.size_bytes:,}", _AGAIN)
-    found = sha256_of(path)
+
+    def go_on(_: int) -> None:
+        if cancel():
+            raise Cancelled
+
+    found = sha256_of(path, go_on)
     if found != entry.sha256:
         raise BundleError(f"{path} has SHA-256 {found}; the manifest says {entry.sha256}", f"It was changed. {_AGAIN}")
 

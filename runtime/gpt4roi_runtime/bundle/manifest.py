@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 FORMAT = "gpt4roi-bundle"
-VERSION = 1
+VERSION: Literal[1] = 1
 
 Count = Annotated[int, Meta(ge=1, le=1 << 24)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
@@ -210,7 +210,7 @@ class Manifest(Noun, frozen=True):
     """
 
     format: Literal["gpt4roi-bundle"]
-    version: int
+    version: Literal[1]
     name: Name
     summary: Text
     can: tuple[Text, ...]

@@ -1,12 +1,14 @@
 """`gpt4roi ask`: one question about boxes on a photo, answered as it is written."""
 
+import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gpt4roi_runtime.cli.console import busy, print_note, reports_errors
+from gpt4roi_runtime.cli.console import busy, plain, print_note, reports_errors
 from gpt4roi_runtime.cli.options import ModelOptions, model_options, numbered
 from gpt4roi_runtime.events import Done, Event, TextDelta
 from gpt4roi_runtime.geometry import Box, normalise
@@ -41,7 +43,7 @@ def _ask(
     if overlay is not None:
         check_overlay_path(overlay)
     watch = Stopwatch()
-    with watch.measure("read_photo"):
+    with busy("reading the photo"), watch.measure("read_photo"):
         image = load_image(photo, max_pixels=model.max_pixels)
     normalise(regions, image.shape[1], image.shape[0])
     with open_pipeline(model) as pipeline:
@@ -59,7 +61,8 @@ def _ask(
             seconds = {**watch.seconds, "load": pipeline.load_s, **encoded.seconds, **done.seconds}
             click.echo(_as_json(photo, encoded, regions, done, seconds, pipeline, model))
     if overlay is not None:
-        save_overlay(overlay, image, regions)
+        with busy("writing the overlay"):
+            save_overlay(overlay, image, regions)
 
 
 def open_pipeline(model: ModelOptions) -> Pipeline:
@@ -73,11 +76,13 @@ def open_pipeline(model: ModelOptions) -> Pipeline:
 
 def print_answer(events: Iterator[Event], *, quiet: bool) -> Done:
     """Write the text as it comes; the last event is returned."""
-    for event in events:
+    with busy("thinking"):
+        first = next(events)
+    for event in chain([first], events):
         match event:
             case TextDelta():
                 if not quiet:
-                    click.echo(event.text, nl=False)
+                    click.echo(plain(event.text), nl=False)
             case Done():
                 if not quiet:
                     click.echo()
@@ -101,7 +106,11 @@ def _as_json(
     account = {
         "answer": done.answer,
         "stop_reason": done.stop_reason,
-        "photo": {"path": str(photo), "width_px": encoded.width_px, "height_px": encoded.height_px},
+        "photo": {
+            "path": os.fsencode(photo).decode("utf-8", "replace"),
+            "width_px": encoded.width_px,
+            "height_px": encoded.height_px,
+        },
         "regions": [{"number": number, "box_px": box.xyxy} for number, box in regions.items()],
         "prompt": done.prompt_text,
         "seconds": seconds,

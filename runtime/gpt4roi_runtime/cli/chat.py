@@ -1,10 +1,12 @@
 """`gpt4roi chat`: several turns about one photo; regions and answers of earlier turns stay known."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.cli.ask import open_pipeline, print_answer
 from gpt4roi_runtime.cli.console import busy, print_error, reports_errors
 from gpt4roi_runtime.cli.options import ModelOptions, model_options, numbered
@@ -36,36 +38,38 @@ While an answer is written, Ctrl-C stops it and the chat goes on."""
 def command(photo: Path, boxes: tuple[str, ...], **options: Any) -> None:
     """Talk about PHOTO; type /help for what can be typed."""
     model = ModelOptions(**options)
-    image = load_image(photo, max_pixels=model.max_pixels)
+    with busy("reading the photo"):
+        image = load_image(photo, max_pixels=model.max_pixels)
     regions = numbered(boxes)
     normalise(regions, image.shape[1], image.shape[0])
     with open_pipeline(model) as pipeline:
         with busy("encoding the photo"):
             encoded = pipeline.encode(image)
-        chat = Chat(pipeline, encoded, model, regions)
+        chat = Chat(pipeline, image, encoded, model, regions)
         click.echo(f"{photo.name}: {encoded.width_px} x {encoded.height_px} pixels. /help shows what can be typed.")
         chat.list_regions()
         while (line := _read_line()) not in (None, "/quit"):
-            if line == "/overlay" or str(line).startswith("/overlay "):
-                chat.guarded(lambda target: save_overlay(Path(target), image, chat.regions), str(line)[9:].strip())
-            elif line:
-                chat.guarded(chat.take, line)
+            if line:
+                chat.hear(line)
 
 
 class Chat:
     """The state of one conversation: boxes by number, and the turns so far."""
 
-    def __init__(self, pipeline: Pipeline, image: EncodedImage, model: ModelOptions, regions: dict[int, Box]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, photo: RgbImage, image: EncodedImage, model: ModelOptions, regions: dict[int, Box]
+    ) -> None:
         self.pipeline = pipeline
+        self.photo = photo
         self.image = image
         self.model = model
         self.regions = regions
         self.history: tuple[Turn, ...] = ()
 
-    def guarded(self, act: Any, line: str) -> None:
+    def hear(self, line: str) -> None:
         """Do one line; what is wrong with it is said, and the chat goes on."""
         try:
-            act(line)
+            self.take(line)
         except (Cancelled, KeyboardInterrupt):
             click.echo("\n(stopped; this turn is forgotten)")
         except Gpt4RoiError as error:
@@ -87,6 +91,8 @@ class Chat:
                 self.history = ()
             case "/region":
                 self.add_region(rest)
+            case "/overlay":
+                save_overlay(Path(rest.strip()), self.photo, self.regions)
             case _ if word.startswith("/"):
                 raise InputError(f"{word} is not a command", "Type /help for the list.")
             case _:
@@ -126,9 +132,14 @@ def _coloured(number: int) -> str:
 
 
 def _read_line() -> str | None:
-    """One line without its ends, or None at the end of input."""
+    """One line without its ends, or None at the end of input; arrow keys work where Python has readline."""
+    with suppress(ImportError):
+        import readline  # noqa: F401 - importing it is all it takes
     try:
         return input("> ").strip()
     except EOFError:
         click.echo()
         return None
+    except KeyboardInterrupt:  # often a stop that came a moment too late: the dialogue must not be lost to it
+        click.echo("\n(/quit leaves)")
+        return ""

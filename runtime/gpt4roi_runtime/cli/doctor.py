@@ -1,25 +1,27 @@
-"""`gpt4roi doctor`: the machine, the engines, the embedded bundle, and what to mend."""
+"""`gpt4roi doctor`: the machine, the engines, the bundle, and what to mend."""
 
 import os
 import platform
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import psutil
 
 from gpt4roi_runtime.backends.inventory import EngineFinding, find_engines, installed_onnxruntimes, version_of
 from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
-from gpt4roi_runtime.bundle.folder import check_file, default_bundle, open_bundle
-from gpt4roi_runtime.cli.console import busy, reports_errors
+from gpt4roi_runtime.bundle.folder import check_file, open_bundle
+from gpt4roi_runtime.cli.console import bundle_option, busy, plain, reports_errors
 from gpt4roi_runtime.errors import BundleError
 
 _LITTLE_MEMORY_BYTES = 1 << 30
 
 
 @click.command("doctor")
+@bundle_option
 @reports_errors
-def command() -> None:
+def command(bundle: Path) -> None:
     """Show machine and engines, why an engine is not used, and what to mend."""
     click.echo(click.style("Machine", bold=True))
     for line in _machine():
@@ -29,10 +31,10 @@ def command() -> None:
     click.echo(click.style("Engines", bold=True))
     for engine in engines:
         click.echo(f"  {_mark(works=engine.works)} {engine.name}: {engine.detail}")
-    click.echo(click.style("Embedded bundle", bold=True))
+    click.echo(click.style("Bundle", bold=True))
     with busy("checking the bundle"):
-        fault = _bundle_fault()
-    click.echo(f"  {_mark(works=fault is None)} {default_bundle()}{f': {fault.problem}' if fault else ''}")
+        fault = _bundle_fault(bundle)
+    click.echo(f"  {_mark(works=fault is None)} {bundle}{f': {plain(fault.problem)}' if fault else ''}")
     advice = list(_advice(engines, fault))
     click.echo(click.style("Advice", bold=True))
     for line in advice or ["nothing to mend"]:
@@ -52,9 +54,9 @@ def _machine() -> Iterator[str]:
     yield f"gpt4roi-edge {version_of('gpt4roi-edge') or 'not installed as a package'}"
 
 
-def _bundle_fault() -> BundleError | None:
+def _bundle_fault(folder: Path) -> BundleError | None:
     try:
-        bundle = open_bundle(default_bundle())
+        bundle = open_bundle(folder)
         for entry in bundle.manifest.files:
             check_file(bundle, entry)
     except BundleError as error:
@@ -72,6 +74,6 @@ def _advice(engines: tuple[EngineFinding, ...], fault: BundleError | None) -> It
         if engine.advice:
             yield f"{engine.name}: {engine.advice}"
     if fault is not None:
-        yield fault.advice
+        yield plain(fault.advice)
     if psutil.virtual_memory().available < _LITTLE_MEMORY_BYTES:
         yield "Less than 1 GB of memory is free: close other programs before loading a model."

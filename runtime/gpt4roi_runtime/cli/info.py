@@ -1,20 +1,22 @@
-"""`gpt4roi info`: what is in a bundle, read from its manifest alone."""
+"""`gpt4roi info`: what is in a bundle, as its manifest and its GGUF's header say; nothing is loaded."""
 
 from pathlib import Path
 
 import click
 
-from gpt4roi_runtime.bundle.folder import Bundle, default_bundle, open_bundle
+from gpt4roi_runtime.backends.gguf_header import inspect_gguf
+from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
 from gpt4roi_runtime.bundle.manifest import Piece, Prompt, Resize, TextPiece, TokenPiece
-from gpt4roi_runtime.cli.console import reports_errors
+from gpt4roi_runtime.cli.console import bundle_argument, plain, reports_errors
+from gpt4roi_runtime.errors import BundleError
 
 
 @click.command("info")
-@click.argument("bundle", type=click.Path(path_type=Path), default=default_bundle)
+@bundle_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 @reports_errors
 def command(bundle: Path, *, as_json: bool) -> None:
-    """Show sizes, dtypes, preprocessing, prompt template and licences of BUNDLE (default: the embedded one)."""
+    """Show sizes, dtypes, preprocessing, prompt template and licences of BUNDLE (without it, the embedded one)."""
     opened = open_bundle(bundle)
     if as_json:
         import msgspec
@@ -22,9 +24,9 @@ def command(bundle: Path, *, as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(opened.manifest), indent=2))
         return
     for heading, lines in _sections(opened):
-        click.echo(click.style(heading, bold=True))
+        click.echo(click.style(plain(heading), bold=True))
         for line in lines:
-            click.echo(f"  {line}")
+            click.echo(f"  {plain(line)}")
 
 
 def _sections(bundle: Bundle) -> list[tuple[str, list[str]]]:
@@ -47,14 +49,23 @@ def _sections(bundle: Bundle) -> list[tuple[str, list[str]]]:
         (
             "Language",
             [
-                f"{language.architecture}, {language.embedding_length} wide, {language.vocabulary_size} tokens, "
-                f"context {language.context_length}"
+                f"{language.architecture}, {_weights(bundle)}; {language.embedding_length} wide, "
+                f"{language.vocabulary_size} tokens, context {language.context_length}"
             ],
         ),
         ("Prompt", _template(manifest.prompt)),
         ("Decoding", [f"temperature {manifest.decoding.temperature:g}, at most {manifest.decoding.max_tokens} tokens"]),
         ("Licences", [f"{licence.part}: {licence.spdx} ({licence.source})" for licence in manifest.licences]),
     ]
+
+
+def _weights(bundle: Bundle) -> str:
+    """Name and type of the language model's weights, which only the GGUF itself tells."""
+    try:
+        header = inspect_gguf(bundle.path_of(bundle.manifest.language.gguf))
+    except BundleError as error:
+        return f"unreadable ({error.problem})"
+    return f"{header.name or 'no name'}, mostly {header.quantisation}"
 
 
 def _preprocessing(bundle: Bundle) -> list[str]:

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import click
 
-from gpt4roi_runtime.cli.console import busy, print_error, reports_errors
+from gpt4roi_runtime.cli.console import bundle_argument, busy, print_error, reports_errors
 from gpt4roi_runtime.verification import verify_bundle
 
 EXIT_FAILED = 1
 
 
 @click.command("verify")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@bundle_argument
 @reports_errors
 def command(bundle: Path) -> None:
-    """Check hashes, shapes, graph contracts and token ids of BUNDLE."""
+    """Check hashes, shapes, graph contracts and token ids of BUNDLE (without it, the embedded one)."""
     n_failed = 0
     checks = verify_bundle(bundle)
     while True:

@@ -60,8 +60,8 @@ class Sampling:
             raise SettingsError(
                 f"temperature {self.temperature} is out of range", "Use a number from 0 (greedy) to 10."
             )
-        if self.top_k < 0:
-            raise SettingsError(f"top_k {self.top_k} is out of range", "Use 0 (keep all) or more.")
+        if not 0 <= self.top_k < 2**31:
+            raise SettingsError(f"top_k {self.top_k} is out of range", "Use 0 (keep all) or more, below 2147483648.")
         if not 0.0 < self.top_p <= 1.0:
             raise SettingsError(f"top_p {self.top_p} is out of range", "Use a number above 0 and up to 1.")
         if not 0 <= self.seed < 2**32:
@@ -97,7 +97,8 @@ class Decoder(Protocol):
     def tokenize(self, text: str) -> tuple[int, ...]:
         """Token ids of plain text, without BOS.
 
-        Text is never read as a special token: ``<|im_end|>`` typed by a user becomes ordinary characters.
+        Text is never read as a special token: ``<|im_end|>`` typed by a user becomes ordinary characters, or, where
+        the vocabulary has no such way, is refused.
 
         Raises:
             QuestionError: The vocabulary would turn a part of the text into a special token all the same.

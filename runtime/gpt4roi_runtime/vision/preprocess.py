@@ -8,7 +8,7 @@ from gpt4roi_runtime.arrays import PixelValues, RgbImage
 from gpt4roi_runtime.bundle.manifest import Preprocessing
 from gpt4roi_runtime.errors import ImageError
 
-MAX_ASPECT_RATIO = 100
+MAX_RESIZED_PIXELS = 1 << 24
 """When the short side is made ``side_px`` long, a thread of a photo would fill the memory."""
 
 
@@ -45,10 +45,12 @@ def _first_size_px(image: RgbImage, how: Preprocessing) -> tuple[int, int]:
     if how.resize.to == "stretch":
         return side_px, side_px
     height, width = image.shape[:2]
-    short, long = sorted((height, width))
-    if long > MAX_ASPECT_RATIO * short:
+    short = min(height, width)
+    resized = (width * side_px // short, height * side_px // short)
+    if resized[0] * resized[1] > MAX_RESIZED_PIXELS:
         raise ImageError(
-            f"a photo of {width} x {height} pixels is more than {MAX_ASPECT_RATIO} times as long as it is wide",
+            f"a photo of {width} x {height} pixels is too long and thin: it would be resized to "
+            f"{resized[0]} x {resized[1]}",
             "Cut out the part you mean.",
         )
-    return width * side_px // short, height * side_px // short
+    return resized

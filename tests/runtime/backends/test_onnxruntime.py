@@ -18,7 +18,7 @@ from gpt4roi_runtime.backends.onnxruntime import (
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
 from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError
 from gpt4roi_runtime.vision.encoder import Encoder
-from tests.helpers.bundles import manifest, write_fake_bundle
+from tests.helpers.bundles import entry, manifest, write_fake_bundle
 
 Model = onnx.ModelProto
 Change = Callable[[Model], None]
@@ -420,3 +420,35 @@ def test_an_engine_of_which_a_part_was_removed_names_the_repair(monkeypatch: pyt
     with pytest.raises(EngineMissingError, match="mixed") as broken:
         import_onnxruntime()
     assert "pip uninstall -y onnxruntime" in broken.value.advice
+
+
+# --- a graph in a folder of its own -----------------------------------------------------------------------------------
+
+
+def _bundle_with_a_subfolder(folder: Path, location: str) -> Bundle:
+    """``sub/encode.onnx`` names ``location``; the manifest lists ``weights.bin`` at the top."""
+    content = _with_weights_at(location).SerializeToString()
+    files = {"encode.onnx": content, "regions.onnx": regions_model().SerializeToString(), "weights.bin": OWN}
+    write_fake_bundle(folder, files=files, vision__encode=entry("sub/encode.onnx", content))
+    (folder / "sub").mkdir()
+    (folder / "encode.onnx").rename(folder / "sub" / "encode.onnx")
+    return open_bundle(folder)
+
+
+def test_a_file_of_the_same_name_beside_the_graph_is_not_the_listed_one(tmp_path: Path) -> None:
+    bundle = _bundle_with_a_subfolder(tmp_path, "weights.bin")
+    (tmp_path / "sub" / "weights.bin").write_bytes(bytes(len(OWN)))
+    with pytest.raises(BundleError, match=r"weights\.bin"):
+        OnnxRuntimeEncoder(bundle)
+
+
+def test_another_format_by_another_ending_is_not_loaded(tmp_path: Path) -> None:
+    """An ending of its own makes ONNX Runtime expect its own format; we allow the one we look through."""
+    files = {
+        "encode.onnx": encode_model().SerializeToString(),
+        "regions.onnx": regions_model().SerializeToString(),
+    }
+    write_fake_bundle(tmp_path, files=files, vision__encode=entry("encode.ort", files["encode.onnx"]))
+    (tmp_path / "encode.onnx").rename(tmp_path / "encode.ort")
+    encoder = OnnxRuntimeEncoder(open_bundle(tmp_path))
+    assert encoder.encode(PIXELS).image_embeddings.shape == (2, 5)

@@ -151,3 +151,38 @@ def test_letters_that_the_terminal_cannot_show_are_no_error(
     status, output, errors = wait(start(*words))
     assert (status, errors) == (0, "")
     assert f"<bbox> {shown}?" in json.loads(output)["prompt"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("verb", ["info", "ask"])
+def test_a_full_disk_behind_standard_output(verb: str, sample_photo: Path) -> None:
+    words = [sys.executable, "-m", "gpt4roi_runtime", verb]
+    words += [str(sample_photo), "What is in the picture?"] if verb == "ask" else []
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].startswith("error: cannot write to standard output")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are no text")
+def test_a_photo_whose_name_is_no_text(sample_photo: Path, tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff.jpg"
+    Path(os.fsdecode(path)).write_bytes(sample_photo.read_bytes())
+    words = [sys.executable, "-m", "gpt4roi_runtime", "ask", path, "What is in the picture?", "--json"]
+    done = subprocess.run([*words, "--max-tokens", "3"], capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["photo"]["path"].endswith("\ufffd.jpg")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("seconds", [0.05, 0.15, 0.25, 0.35, 0.45, 0.6, 0.8, 1.0])
+def test_ctrl_c_at_any_moment(seconds: float, sample_photo: Path) -> None:
+    """Once our own code has been reached, whatever is going on ends quietly."""
+    prelude = f"""
+import os, signal, threading
+threading.Timer({seconds}, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+"""
+    status, _, errors = wait(start("ask", sample_photo, *CUP, LONG_QUESTION, "--temperature", "1", prelude=prelude))
+    assert "Traceback" not in errors
+    assert status == 130
