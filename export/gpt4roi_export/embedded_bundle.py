@@ -18,6 +18,7 @@ from gpt4roi_export.weights import Progress, WeightSources, member_blocks, read_
 from gpt4roi_export.write_bundle import file_entry, new_bundle, write_manifest
 from gpt4roi_runtime.backends.gguf_header import GgufHeader, inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
+from gpt4roi_runtime.backends.llama_cpp_first_run import FirstRun
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.bundle import manifest as nouns
 from gpt4roi_runtime.errors import BundleError
@@ -65,7 +66,11 @@ def assemble(sources: WeightSources, out: Path, progress: Progress, *, replace: 
 
 
 def _load(gguf: Path, header: GgufHeader) -> LlamaCppDecoder:
-    """The language model as the runtime will load it: its tokenizer and its embeddings make the names."""
+    """The language model as the runtime will load it: its tokenizer and its embeddings make the names.
+
+    Its first run is tried here, so that nobody waits for it at the first question.
+    """
+    FirstRun().check(gguf, _LANGUAGE_SHA256)
     return LlamaCppDecoder.load(gguf, header, LlamaCppSettings(context_length=_SMALL_CONTEXT))
 
 

@@ -3,7 +3,7 @@
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -42,7 +42,9 @@ def load_image(source: Path | BinaryIO | BytesIO, *, max_pixels: int = DEFAULT_M
     name = str(source) if isinstance(source, Path) else "the picture"
     with _pillow_alone():
         try:
-            with Image.open(source, formats=READABLE_FORMATS) as picture:
+            # Opened here, because Pillow leaves a file open whose first read fails.
+            opened = source.open("rb") if isinstance(source, Path) else nullcontext(source)
+            with opened as file, Image.open(file, formats=READABLE_FORMATS) as picture:
                 _refuse_too_large(name, picture, max_pixels)
                 _refuse_animated(name, picture)
                 picture.load()

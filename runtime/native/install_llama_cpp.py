@@ -23,8 +23,10 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import platformdirs
 from rich.console import Console
@@ -71,8 +73,8 @@ def main() -> int:
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was installed", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"stopped; {str(stop) or 'nothing was installed'}", file=sys.stderr)
         return 130
     return 0
 
@@ -88,13 +90,19 @@ def install(recipe: Recipe, *, rebuild: bool) -> None:
         return
     shelf = wheelhouse() / recipe.key
     wheel = None if rebuild else next(iter(sorted(shelf.glob("*.whl"))), None)
-    if wheel is None:
-        with tempfile.TemporaryDirectory(prefix="llama-cpp-build-") as folder:
+    with tempfile.TemporaryDirectory(prefix="llama-cpp-build-") as folder:
+        if wheel is None:
             wheel = keep(build(recipe, Path(folder)), shelf)
-    else:
-        print(f"llama-cpp-python {VERSION}: using the wheel built earlier, {wheel}")
-    pip_install(wheel)
-    write_record(recipe)
+        else:
+            print(f"llama-cpp-python {VERSION}: using the wheel built earlier, {wheel}")
+        try:
+            RECORD.unlink(missing_ok=True)  # what lies there is no known build until the new record says so
+            pip_install(wheel)
+            write_record(recipe)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("llama-cpp-python may be half installed: run this again") from None
+        except OSError as error:
+            raise BuildError(f"cannot install into {PACKAGE}: {error.strerror or error}") from error
 
 
 def make_recipe() -> Recipe:
@@ -127,6 +135,7 @@ def make_recipe() -> Recipe:
         processor(),
         f"{platform.system()} {platform.libc_ver()}",
         sysconfig.get_config_var("SOABI") or sys.version,
+        *([cuda_compiler_version()] if "GGML_CUDA" in asked else []),
     )
     return Recipe(cmake_args=cmake_args, key=hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32])
 
@@ -155,6 +164,16 @@ def compiler_version() -> str:
             f"no C++ compiler ({' '.join(command)}: {error}); on Debian or Ubuntu: apt install g++"
         ) from error
     return said.stdout.splitlines()[0] if said.stdout else ""
+
+
+def cuda_compiler_version() -> str:
+    """What the CUDA compiler says of itself; nothing if there is none, which CMake will say better."""
+    command = os.environ.get("CUDACXX") or shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
+    try:
+        said = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)  # noqa: S603 - CUDACXX
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return said.stdout.strip()
 
 
 def processor() -> str:
@@ -194,7 +213,7 @@ def wheelhouse() -> Path:
 
 
 def keep(wheel: Path, shelf: Path) -> Path:
-    """Put a wheel on its shelf under its final name in one step; where that fails, use it from where it is."""
+    """Put a wheel on its shelf under its final name in one step; where that fails, it is used from where it is."""
     aside = shelf / f".{wheel.name}.{os.getpid()}.part"
     try:
         shelf.mkdir(parents=True, exist_ok=True)
@@ -202,9 +221,10 @@ def keep(wheel: Path, shelf: Path) -> Path:
         aside.replace(shelf / wheel.name)
     except OSError as error:
         print(f"the wheel is not kept for next time: {error}", file=sys.stderr)
-        kept = Path(tempfile.mkdtemp(prefix="llama-cpp-wheel-")) / wheel.name
-        shutil.copyfile(wheel, kept)
-        return kept
+        return wheel
+    finally:
+        with suppress(OSError):  # usually it has its final name by now
+            aside.unlink()
     return shelf / wheel.name
 
 
@@ -221,7 +241,7 @@ def build(recipe: Recipe, folder: Path) -> Path:
     ]
     environment = {**os.environ, "CMAKE_ARGS": recipe.cmake_args, "PYTHONUNBUFFERED": "1"}
     print(f"building llama-cpp-python {VERSION} for this machine: 4 to 10 minutes; log in {LOG}", flush=True)
-    with LOG.open("w", encoding="utf-8") as log:
+    with open_log() as log:
         log.write(f"CMAKE_ARGS={recipe.cmake_args}\n{shlex.join(command)}\n")
         status = run_with_progress(command, environment, log.write)
     wheels = sorted(folder.glob("*.whl"))
@@ -229,6 +249,20 @@ def build(recipe: Recipe, folder: Path) -> Path:
         lines = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
         raise BuildError("\n".join([*lines[-_TAIL_LINES:], f"the build failed; the whole log is in {LOG}"]))
     return wheels[0]
+
+
+def open_log() -> TextIO:
+    """The log of the build, empty.
+
+    Raises:
+        BuildError: The environment cannot be written to.
+    """
+    try:
+        return LOG.open("w", encoding="utf-8")
+    except OSError as error:
+        raise BuildError(
+            f"cannot write {LOG}: {error.strerror or error}; use a virtual environment of your own"
+        ) from error
 
 
 def run_with_progress(command: list[str], environment: dict[str, str], write: Callable[[str], object]) -> int:

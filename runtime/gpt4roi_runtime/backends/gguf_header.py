@@ -24,6 +24,17 @@ _MAX_ELEMENTS = 1 << 40
 _READABLE_VERSIONS = (2, 3)
 _TOKENS = "tokenizer.ggml.tokens"
 _EMBEDDINGS = "token_embd.weight"
+_ZEROS = (
+    "llama.expert_count",
+    "llama.expert_used_count",
+    "llama.expert_group_count",
+    "llama.nextn_predict_layers",
+)
+_CHOICES = {
+    "llama.rope.scaling.type": (("none", "linear", "yarn", "longrope"), "linear"),
+    "tokenizer.ggml.model": (("llama", "gpt2"), ""),
+}
+_EPSILON = "llama.attention.layer_norm_rms_epsilon"
 _REDOWNLOAD = "The file is damaged or not meant for this program; fetch or convert it again."
 
 BLOCKS: Mapping[int, tuple[str, int, int]] = {
@@ -34,13 +45,11 @@ BLOCKS: Mapping[int, tuple[str, int, int]] = {
     6: ("Q5_0", 32, 22),
     7: ("Q5_1", 32, 24),
     8: ("Q8_0", 32, 34),
-    9: ("Q8_1", 32, 40),
     10: ("Q2_K", 256, 84),
     11: ("Q3_K", 256, 110),
     12: ("Q4_K", 256, 144),
     13: ("Q5_K", 256, 176),
     14: ("Q6_K", 256, 210),
-    15: ("Q8_K", 256, 292),
     16: ("IQ2_XXS", 256, 66),
     17: ("IQ2_XS", 256, 74),
     18: ("IQ3_XXS", 256, 98),
@@ -55,7 +64,10 @@ BLOCKS: Mapping[int, tuple[str, int, int]] = {
     35: ("TQ2_0", 256, 66),
     39: ("MXFP4", 32, 17),
 }
-"""Tensor types of weights: number in the file -> name, weights in a block, bytes of a block."""
+"""Tensor types of weights: number in the file -> name, weights in a block, bytes of a block.
+
+Q8_1 and Q8_K are missing: they are for numbers on their way, and as weights end the process.
+"""
 
 
 @dataclass(frozen=True)
@@ -98,11 +110,8 @@ class GgufHeader:
         value_length: Width of one value.
         context_length: Positions the model was trained for.
         vocabulary_size: Tokens; equals the rows of ``token_embeddings``.
-        bos_token: Id of the beginning of a text, if the file names one.
-        eos_token: Id of the end of a text, if the file names one.
         token_embeddings: Where the embedding of every token lies.
         tensor_bytes: All weights together.
-        file_bytes: The whole file.
     """
 
     architecture: str
@@ -116,11 +125,8 @@ class GgufHeader:
     value_length: int
     context_length: int
     vocabulary_size: int
-    bos_token: int | None
-    eos_token: int | None
     token_embeddings: TensorPlace
     tensor_bytes: int
-    file_bytes: int
 
     def kv_cache_bytes(self, n_positions: int) -> int:
         """Bytes of a KV cache of half floats for ``n_positions`` rows."""
@@ -166,6 +172,7 @@ class _Inspection:
         for _ in range(n_entries):
             self._entry()
         self._check_architecture()
+        self._check_fatal_entries()
         tensors = self._tensors(n_tensors)
         return self._facts(tensors)
 
@@ -210,6 +217,18 @@ class _Inspection:
         if architecture != "llama":
             raise self._wrong(f"its architecture is {architecture!r}, expected 'llama'")
 
+    def _check_fatal_entries(self) -> None:
+        """Refuse values that llama.cpp believes, and then dies of."""
+        for key in _ZEROS:
+            if (value := self._entries.get(key, 0)) != 0:
+                raise self._wrong(f"{key} is {value}, expected 0: this program runs plain LLaMAs only")
+        for key, (known, default) in _CHOICES.items():
+            if (value := self._entries.get(key, default)) not in known:
+                raise self._wrong(f"{key} is {value!r}, expected one of {', '.join(known)}")
+        epsilon = self._entries.get(_EPSILON)
+        if not isinstance(epsilon, float) or not 0.0 < epsilon <= 1.0:
+            raise self._wrong(f"{_EPSILON} is {epsilon}, expected a number above 0 and up to 1")
+
     def _tensors(self, count: int) -> dict[str, TensorPlace]:
         loose = [self._tensor() for _ in range(count)]
         alignment = self._number("general.alignment", 8, 1 << 20, default=32)
@@ -243,6 +262,8 @@ class _Inspection:
         if type_number not in BLOCKS:
             raise self._wrong(f"tensor {name!r} is of type {type_number}, expected one of {sorted(BLOCKS)}")
         type_name, n_weights, n_bytes = BLOCKS[type_number]
+        if type_name != "F32" and math.prod(shape[1:]) == 1:  # norms and biases; any other type is an abort
+            raise self._wrong(f"{name!r} is one row of type {type_name}, expected F32")
         if shape[0] % n_weights:
             raise self._wrong(
                 f"rows of {name!r} hold {shape[0]} weights, expected a multiple of {n_weights} ({type_name})"
@@ -257,6 +278,10 @@ class _Inspection:
             raise self._wrong(f"it has {heads} query heads, expected a multiple of its {heads_kv} key heads")
         if width % heads:
             raise self._wrong(f"it is {width} wide, expected a multiple of its {heads} heads")
+        key_length = self._number("llama.attention.key_length", 2, MAX_WIDTH, default=width // heads)
+        value_length = self._number("llama.attention.value_length", 2, MAX_WIDTH, default=width // heads)
+        if key_length != value_length or key_length % 2:
+            raise self._wrong(f"its keys are {key_length} wide and its values {value_length}, expected one even number")
         vocabulary = self._vocabulary()
         return GgufHeader(
             architecture="llama",
@@ -266,15 +291,12 @@ class _Inspection:
             block_count=self._number("llama.block_count", 1, MAX_BLOCK_COUNT),
             head_count=heads,
             head_count_kv=heads_kv,
-            key_length=self._number("llama.attention.key_length", 1, MAX_WIDTH, default=width // heads),
-            value_length=self._number("llama.attention.value_length", 1, MAX_WIDTH, default=width // heads),
+            key_length=key_length,
+            value_length=value_length,
             context_length=self._number("llama.context_length", 1, 1 << 24),
             vocabulary_size=vocabulary,
-            bos_token=self._token("tokenizer.ggml.bos_token_id", vocabulary),
-            eos_token=self._token("tokenizer.ggml.eos_token_id", vocabulary),
             token_embeddings=self._embeddings(tensors, width, vocabulary),
             tensor_bytes=sum(tensor.size_bytes for tensor in tensors.values()),
-            file_bytes=self._file_bytes,
         )
 
     def _vocabulary(self) -> int:
@@ -301,9 +323,6 @@ class _Inspection:
             raise self._wrong(f"{key} is {value!r}, expected a whole number")
         self._expect(key, value, lowest, highest)
         return value
-
-    def _token(self, key: str, vocabulary: int) -> int | None:
-        return self._number(key, 0, vocabulary - 1) if key in self._entries else None
 
     def _expect(self, what: str, value: int, lowest: int, highest: int) -> None:
         if not lowest <= value <= highest:

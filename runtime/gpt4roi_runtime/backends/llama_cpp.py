@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
 from gpt4roi_runtime.arrays import EmbeddingRows
 from gpt4roi_runtime.backends.gguf_embeddings import TokenEmbeddings, import_quants
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, load_library
+from gpt4roi_runtime.backends.llama_cpp_memory import check_memory
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes, OnProgress
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
@@ -66,6 +66,7 @@ class LlamaCppDecoder:
         header: GgufHeader,
         settings: LlamaCppSettings | None = None,
         *,
+        context_limit: int | None = None,
         self_test: SelfTest | None = None,
         on_progress: OnProgress = lambda _part: None,
         cancel: CancelCheck = lambda: False,
@@ -76,26 +77,30 @@ class LlamaCppDecoder:
             gguf: The file, its hash already checked.
             header: What ``inspect_gguf`` found in it.
             settings: How to run; defaults suit this machine.
+            context_limit: Positions the model is good for, where its maker knows of fewer than the header says.
             self_test: Where the self-test of the native library remembers its result; by default in the user's cache.
             on_progress: Hears the part done, 0 to 1, in the engine's thread.
             cancel: Asked while loading, in the engine's thread.
 
         Raises:
+            SettingsError: A longer context was asked for than the model was trained for.
             EngineMissingError: llama-cpp-python is not installed.
             EngineError: It does not run here, refused the file, or there is too little memory.
             Cancelled: ``cancel`` said so.
         """
         settings = settings or LlamaCppSettings()
+        trained_length = header.context_length if context_limit is None else min(header.context_length, context_limit)
+        context_length = settings.context_for(trained_length)
+        check_memory(header, context_length)
         repack, notes = _choose_repack(settings, self_test or SelfTest())
         sizes = NativeSizes(
-            context_length=settings.context_for(header.context_length),
+            context_length=context_length,
             batch_size=settings.batch_size,
             n_threads=settings.threads(),
             yields=settings.n_threads is None,
             flash_attention=settings.wants_flash_attention(header.embedding_length),
             repack=repack,
         )
-        _check_memory(header, sizes.context_length)
         thread = EngineThread("llama.cpp")
         loaded: list[_Native] = []
 
@@ -211,27 +216,7 @@ def _choose_repack(settings: LlamaCppSettings, self_test: SelfTest) -> tuple[boo
     return verdict.repack_works, () if verdict.note is None else (verdict.note,)
 
 
-def _check_memory(header: GgufHeader, context_length: int) -> None:
-    """Refuse before the call what the system would kill the process for.
-
-    Raises:
-        EngineError: Weights and KV cache do not fit the free memory.
-    """
-    weights, cache = header.tensor_bytes, header.kv_cache_bytes(context_length)
-    free = psutil.virtual_memory().available
-    if weights + cache > free:
-        raise EngineError(
-            f"the model needs {_mib(weights)} for weights and {_mib(cache)} for a context of {context_length} rows, "
-            f"but {_mib(free)} are free",
-            "Close other programs, choose a smaller context, or a smaller model.",
-        )
-
-
 def _free_all(loaded: list[_Native]) -> None:
     """Free what was loaded, even if that was after its caller had gone."""
     for native in loaded:
         native.free()
-
-
-def _mib(n_bytes: int) -> str:
-    return f"{n_bytes / 2**20:.0f} MiB"

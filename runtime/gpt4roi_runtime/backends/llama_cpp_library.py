@@ -9,6 +9,7 @@ forged parent module, which is not worth it while the model loads in its own thr
 import importlib
 import importlib.util
 import os
+import threading
 from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +26,8 @@ PIP_LINE = (
 REBUILD_ADVICE = f"Build it again: `make llama` in a checkout of gpt4roi-edge, or, with GCC 13.3 or newer: {PIP_LINE}"
 
 _OVERRIDE = "LLAMA_CPP_LIB_PATH"
-_WARNING, _ERROR, _CONTINUED = 2, 3, 5
+_WARNING, _ERROR, _CONTINUED = 3, 4, 5  # of ggml_log_level at the pinned commit
+_LOADING = threading.Lock()
 
 
 class LogTail:
@@ -33,13 +35,11 @@ class LogTail:
 
     def __init__(self) -> None:
         self._lines: deque[tuple[int, str]] = deque(maxlen=400)
-        self._level = 0
 
     def hear(self, level: int, text: bytes) -> None:
         """Note one message; called by native code from any of its threads."""
         words = text.decode("utf-8", "replace")
         if level != _CONTINUED:
-            self._level = level
             self._lines.append((level, words))
         elif self._lines:
             before, line = self._lines.pop()
@@ -57,10 +57,6 @@ class LogTail:
             if said:
                 return "; ".join(said[-3:])
         return "llama.cpp gave no reason"
-
-    def text(self) -> str:
-        """Everything that is still remembered."""
-        return "".join(line for _, line in list(self._lines))
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,6 @@ def library_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "lib"
 
 
-@lru_cache(maxsize=1)
 def load_library() -> NativeLibrary:
     """Load the library once a process; nothing is printed, neither now nor later.
 
@@ -108,6 +103,12 @@ def load_library() -> NativeLibrary:
         EngineMissingError: It is not installed.
         EngineError: Another version is installed, or its files do not load.
     """
+    with _LOADING:  # the cache alone lets two threads load at once, and the library calls back only the last of them
+        return _loaded_once()
+
+
+@lru_cache(maxsize=1)
+def _loaded_once() -> NativeLibrary:
     library_folder()
     # Without this, a failed assertion inside ggml starts a debugger and prints to our standard output.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")

@@ -5,6 +5,7 @@ no question and no prompt template.
 """
 
 import ctypes
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ class NativeModel:
         params.use_extra_bufts = sizes.repack
         params.progress_callback = callback
         self._library.log.clear()
-        model = self._api.llama_model_load_from_file(str(path).encode(), params)
+        model = self._api.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
             guard.raise_if_stopped()
             raise self._failure(f"cannot load {path}")
@@ -309,7 +310,7 @@ class NativeModel:
         if self._next_token is not None:
             if self._n_past >= self.context_length:
                 return None
-            self._feed(self._next_token)
+            self.feed(self._next_token)
         self._checked_logits()
         token = int(self._api.llama_sampler_sample(self._sampler, self._context, -1))
         if self._api.llama_vocab_is_eog(self._vocabulary, token):
@@ -321,9 +322,11 @@ class NativeModel:
         """A copy of the scores of every token to come next, float32 ``[vocabulary]``."""
         if self._n_past == 0:
             raise EngineError("there are no logits", "Prefill a prompt first.")
-        return self._checked_logits().copy()
+        copy: npt.NDArray[np.float32] = self._checked_logits().copy()
+        return copy
 
-    def _feed(self, token: int) -> None:
+    def feed(self, token: int) -> None:
+        """Put one token of the vocabulary behind the rows in the KV cache, where there is still room."""
         try:
             self._call_decode(self._token.holding(token, self._n_past))
         except EngineError:

@@ -5,27 +5,31 @@ compiler's intrinsic for the tile configuration reads 8 of its 64 bytes. Without
 path, and runs, slower. A signal cannot be caught in the process that it kills, hence the child.
 """
 
-import hashlib
-import json
-import platform
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import platformdirs
 
-from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, REBUILD_ADVICE, library_folder
-from gpt4roi_runtime.errors import EngineError, OutputError
-from gpt4roi_runtime.storage import written_aside
+from gpt4roi_runtime.backends.llama_cpp_child import (
+    ChildEnd,
+    TookTooLong,
+    command_of,
+    library_identity,
+    recall,
+    remember,
+    run_child,
+)
+from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, REBUILD_ADVICE
+from gpt4roi_runtime.errors import EngineError
 
 TIME_LIMIT_S = 60.0
-PLAIN_WORKS, REPACKED_WORKS = "plain works", "repacked works"
+PLAIN_WORKS, REPACKED_WORKS, WRONG_NUMBERS = "plain works", "repacked works", "wrong numbers"
 """What the child prints after each stage."""
+NO_PLACE = 73
+"""Exit status of a child that could not write its model; sysexits.h calls it EX_CANTCREAT."""
 
-_CHILD = (sys.executable, "-m", "gpt4roi_runtime.backends.llama_cpp_selftest_child")
-_SCHEMA = 1
+_CHILD = command_of("gpt4roi_runtime.backends.llama_cpp_selftest_child")
 
 
 @dataclass(frozen=True)
@@ -56,94 +60,63 @@ class SelfTest:
     def verdict(self) -> Verdict:
         """The remembered verdict on the installed library, or a new one.
 
+        What says nothing about the library, such as a child killed for want of memory, is not remembered.
+
         Raises:
             EngineMissingError: llama-cpp-python is not installed.
             EngineError: It does not even run without rearranged weights.
         """
-        place = self._folder / f"llama-self-test-{_identity(library_folder())}.json"
-        known = _recall(place)
+        place = self._folder / f"llama-self-test-{library_identity()}.json"
+        known = _known(place)
         if known is not None:
             return known
-        verdict = self._ask_child()
-        _remember(place, verdict)
+        try:
+            end = run_child(self._child, TIME_LIMIT_S)
+        except TookTooLong:
+            return _undecided(f"took longer than {TIME_LIMIT_S:.0f} s")
+        except OSError as error:
+            return _undecided(f"could not be started: {error}")
+        verdict = _definite(end)
+        if verdict is None:
+            return _undecided(str(end))
+        remember(place, asdict(verdict))
         return verdict
 
-    def _ask_child(self) -> Verdict:
-        try:
-            child = subprocess.run(  # noqa: S603 - our own module, no word of it from outside
-                self._child, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIME_LIMIT_S, check=False
-            )
-        except subprocess.TimeoutExpired as error:
+
+def _definite(end: ChildEnd) -> Verdict | None:
+    """What the end says of the library, or ``None`` if it would end otherwise another time.
+
+    Raises:
+        EngineError: It does not even run without rearranged weights.
+    """
+    if PLAIN_WORKS not in end.stages:
+        if end.crashed or (end.status >= 0 and end.status != NO_PLACE):
             raise EngineError(
-                f"the self-test of llama.cpp took longer than {TIME_LIMIT_S:.0f} s",
-                "Try again when the machine is idle.",
-            ) from error
-        stages = child.stdout.decode("utf-8", "replace").splitlines()
-        if PLAIN_WORKS not in stages:
-            raise EngineError(
-                f"llama-cpp-python {PINNED_VERSION} does not run on this machine: its self-test {_end_of(child)}",
-                REBUILD_ADVICE,
+                f"llama-cpp-python {PINNED_VERSION} does not run on this machine: its self-test {end}", REBUILD_ADVICE
             )
-        if REPACKED_WORKS in stages and child.returncode == 0:
-            return Verdict(repack_works=True)
-        return Verdict(
-            repack_works=False,
-            note="this build of llama.cpp fails with this CPU's matrix units "
-            f"(its self-test {_end_of(child)}), so they are not used and it runs two to three times slower. "
-            f"{REBUILD_ADVICE}",
-        )
-
-
-def _end_of(child: "subprocess.CompletedProcess[bytes]") -> str:
-    """How the child ended, with its last words."""
-    if child.returncode < 0:
-        return f"died by signal {-child.returncode}"
-    words = child.stderr.decode("utf-8", "replace").strip().splitlines()
-    return f"ended with exit status {child.returncode}" + (f": {words[-1]}" if words else "")
-
-
-def _identity(folder: Path) -> str:
-    """Name of this build on this CPU, from sizes and times of its files."""
-    digest = hashlib.sha256(f"{_SCHEMA} {PINNED_VERSION} {_cpu_features()}".encode())
-    for file in sorted(folder.glob("*")):
-        if file.is_file():
-            facts = file.stat()
-            digest.update(f"{file} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return digest.hexdigest()[:24]
-
-
-def _cpu_features() -> str:
-    """What the first processor can do, in the system's words."""
-    kinds = ("model name", "flags", "Features", "CPU part")
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
-            first = []
-            for line in lines:
-                if not line.strip():
-                    break
-                first.append(line)
-    except OSError:  # not Linux
-        return f"{platform.machine()} {platform.processor()}"
-    return "".join(line for line in first if line.startswith(kinds))
-
-
-def _recall(place: Path) -> Verdict | None:
-    """A remembered verdict; a damaged one is as good as none."""
-    try:
-        facts = json.loads(place.read_text(encoding="utf-8"))
-        repack_works, note = facts["repack_works"], facts["note"]
-    except (OSError, ValueError, KeyError, TypeError):
         return None
+    if REPACKED_WORKS in end.stages and end.status == 0:
+        return Verdict(repack_works=True)
+    if not end.crashed and WRONG_NUMBERS not in end.stages:
+        return None
+    return Verdict(
+        repack_works=False,
+        note="this build of llama.cpp fails with this CPU's matrix units "
+        f"(its self-test {end}), so they are not used and it runs two to three times slower. {REBUILD_ADVICE}",
+    )
+
+
+def _undecided(end: str) -> Verdict:
+    return Verdict(
+        repack_works=False,
+        note=f"the self-test of llama.cpp {end}, so this CPU's matrix units are not used this time and it runs two to "
+        "three times slower. It is made again at the next start.",
+    )
+
+
+def _known(place: Path) -> Verdict | None:
+    facts = recall(place)
+    repack_works, note = facts.get("repack_works"), facts.get("note", "")
     if not isinstance(repack_works, bool) or not isinstance(note, str | None):
         return None
     return Verdict(repack_works=repack_works, note=note)
-
-
-def _remember(place: Path, verdict: Verdict) -> None:
-    """Write the verdict down; where that fails the test is only made again next time."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with written_aside(place) as file:
-            file.write(json.dumps(asdict(verdict)).encode())
-    except (OSError, OutputError):
-        return

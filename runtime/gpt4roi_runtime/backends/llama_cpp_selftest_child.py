@@ -5,6 +5,7 @@ It may die by a signal at any line; its parent reads how far it came. Knows no r
 
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
 
 from gpt4roi_runtime.arrays import EmbeddingRows
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
+from gpt4roi_runtime.backends.llama_cpp_child import leave_no_core_dump
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes
-from gpt4roi_runtime.backends.llama_cpp_selftest import PLAIN_WORKS, REPACKED_WORKS
+from gpt4roi_runtime.backends.llama_cpp_selftest import NO_PLACE, PLAIN_WORKS, REPACKED_WORKS, WRONG_NUMBERS
+from gpt4roi_runtime.errors import NumericError
 
 _WIDTH, _HIDDEN, _HEADS, _LAYERS, _VOCABULARY = 256, 512, 4, 2, 320
 _N_ROWS = 48  # a batch, so that the matrix units are used
@@ -24,19 +27,37 @@ _TOLERANCE = 0.05  # of the spread of the logits; activations are rounded differ
 
 def main() -> int:
     """Make the model, run it both ways and print each success."""
-    with tempfile.TemporaryDirectory(prefix="gpt4roi-self-test-") as folder:
-        path = Path(folder) / "self-test.gguf"
-        _write_model(path)
-        rows = np.random.default_rng(1).standard_normal((_N_ROWS, _WIDTH), dtype=np.float32)
-        plain = _logits(path, rows, repack=False)
-        print(PLAIN_WORKS, flush=True)  # noqa: T201 - the answer to the parent
+    leave_no_core_dump()
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gpt4roi-self-test-"))
+            path = Path(folder) / "self-test.gguf"
+            _write_model(path)
+        except OSError as error:
+            print(f"no place for its model: {error}", file=sys.stderr)  # noqa: T201
+            return NO_PLACE
+        return _try_both(path)
+
+
+def _try_both(path: Path) -> int:
+    rows = np.random.default_rng(1).standard_normal((_N_ROWS, _WIDTH), dtype=np.float32)
+    plain = _logits(path, rows, repack=False)
+    print(PLAIN_WORKS, flush=True)  # noqa: T201 - the answer to the parent
+    try:
         repacked = _logits(path, rows, repack=True)
-        difference = float(np.abs(repacked - plain).max() / np.abs(plain).max())
-        if difference > _TOLERANCE:
-            print(f"logits differ by {difference:.3f} of their spread", file=sys.stderr)  # noqa: T201
-            return 1
-        print(REPACKED_WORKS, flush=True)  # noqa: T201
-        return 0
+    except NumericError as error:
+        return _wrong_numbers(error.problem)
+    difference = float(np.abs(repacked - plain).max() / np.abs(plain).max())
+    if difference > _TOLERANCE:
+        return _wrong_numbers(f"logits differ by {difference:.3f} of their spread")
+    print(REPACKED_WORKS, flush=True)  # noqa: T201
+    return 0
+
+
+def _wrong_numbers(words: str) -> int:
+    print(WRONG_NUMBERS, flush=True)  # noqa: T201
+    print(words, file=sys.stderr)  # noqa: T201
+    return 1
 
 
 def _logits(path: Path, rows: EmbeddingRows, *, repack: bool) -> npt.NDArray[np.float32]:

@@ -57,8 +57,19 @@ class LlamaCppSettings:
         return self.n_threads if self.n_threads is not None else usable_cores()
 
     def context_for(self, trained_length: int) -> int:
-        """Rows of the KV cache for a model trained on ``trained_length`` positions."""
-        return self.context_length if self.context_length is not None else min(trained_length, 4096)
+        """Rows of the KV cache for a model trained on ``trained_length`` positions.
+
+        Raises:
+            SettingsError: More were asked for than the model was trained for.
+        """
+        if self.context_length is None:
+            return min(trained_length, 4096)
+        if self.context_length > trained_length:
+            raise SettingsError(
+                f"context_length {self.context_length} is more than the {trained_length} positions of this model",
+                f"Use {trained_length} or less; further on its answers are noise.",
+            )
+        return self.context_length
 
     def wants_flash_attention(self, embedding_length: int) -> bool:
         """Whether to switch flash attention on for a model of this width."""

@@ -6,6 +6,7 @@ from threading import Event
 
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
+from gpt4roi_runtime.backends.llama_cpp_first_run import FirstRun
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
 from gpt4roi_runtime.bundle.folder import Bundle, check_file
@@ -86,8 +87,13 @@ def load_decoder(bundle: Bundle, settings: EngineSettings, cancel: CancelCheck =
         EngineError: The engine is missing or fails.
         Cancelled: ``cancel`` said so.
     """
-    gguf = bundle.path_of(bundle.manifest.language.gguf)
-    decoder = LlamaCppDecoder.load(gguf, inspect_gguf(gguf), settings.language, cancel=cancel)
+    language = bundle.manifest.language
+    gguf = bundle.path_of(language.gguf)
+    header = inspect_gguf(gguf)
+    FirstRun().check(gguf, language.gguf.sha256, cancel)
+    decoder = LlamaCppDecoder.load(
+        gguf, header, settings.language, context_limit=language.context_length, cancel=cancel
+    )
     try:
         _check_language(bundle, decoder)
     except BaseException:

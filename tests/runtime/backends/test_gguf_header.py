@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from gpt4roi_runtime.backends.gguf_header import BLOCKS, MAX_HEADER_BYTES, inspect_gguf
 from gpt4roi_runtime.errors import BundleError
-from tests.helpers.tiny_gguf import CONTEXT_LENGTH, HEADS, LAYERS, WIDTH, truncated, vocabulary, write_tiny_gguf
+from tests.helpers.tiny_gguf import (
+    CONTEXT_LENGTH,
+    HEADS,
+    LAYERS,
+    WIDTH,
+    MetadataValue,
+    truncated,
+    vocabulary,
+    write_tiny_gguf,
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +56,6 @@ def test_an_honest_header_is_read(tiny: Path) -> None:
         WIDTH // HEADS,
     )
     assert (header.vocabulary_size, header.context_length) == (len(vocabulary()), CONTEXT_LENGTH)
-    assert (header.bos_token, header.eos_token) == (1, 2)
-    assert header.file_bytes == tiny.stat().st_size
     assert header.quantisation == "F32"
     assert header.token_embeddings.type_name == "Q8_0"
     assert header.kv_cache_bytes(10) == LAYERS * WIDTH * 2 * 10
@@ -91,6 +98,50 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
 def test_block_counts_that_cannot_be_are_refused(tmp_path: Path, block_count: int) -> None:
     with pytest.raises(BundleError, match=f"block_count is {block_count}, expected 1 to 512"):
         inspect_gguf(write_tiny_gguf(tmp_path / "blocks.gguf", block_count=block_count))
+
+
+EPSILON, ATTENTION = "llama.attention.layer_norm_rms_epsilon", "llama.attention."
+DEADLY: list[dict[str, MetadataValue]] = [
+    {"llama.expert_count": 8},
+    {"llama.expert_used_count": 2},
+    {"llama.expert_used_count": [1, 1]},
+    {"llama.expert_group_count": 1},
+    {"llama.nextn_predict_layers": 7},
+    {EPSILON: -1.0},
+    {EPSILON: float("nan")},
+    {EPSILON: float("inf")},
+    {EPSILON: 0.0},
+    {EPSILON: 1},
+    {"llama.rope.scaling.type": "x"},
+    {"llama.rope.scaling.type": ""},
+    {"tokenizer.ggml.model": "bert"},
+    {ATTENTION + "value_length": 8},
+    {ATTENTION + "key_length": 15, ATTENTION + "value_length": 15},
+    {ATTENTION + "key_length": 1, ATTENTION + "value_length": 1},
+]
+
+
+@pytest.mark.parametrize("metadata", DEADLY, ids=str)
+def test_values_that_llama_cpp_dies_of_are_refused(tmp_path: Path, metadata: dict[str, MetadataValue]) -> None:
+    with pytest.raises(BundleError, match="expected") as refused:
+        inspect_gguf(write_tiny_gguf(tmp_path / "deadly.gguf", metadata=metadata))
+    assert any(key in refused.value.problem for key in metadata) or "keys are" in refused.value.problem
+
+
+@pytest.mark.parametrize("name", ["output_norm.weight", "blk.1.ffn_norm.weight"])
+@pytest.mark.parametrize("shape", [(WIDTH,), (1, WIDTH)])
+@pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0"])
+def test_norms_of_other_types_are_refused(tmp_path: Path, name: str, shape: tuple[int, ...], kind: str) -> None:
+    path = write_tiny_gguf(tmp_path / "norm.gguf", tensors={name: (shape, GGMLQuantizationType[kind])})
+    with pytest.raises(BundleError, match=f"one row of type {kind}, expected F32"):
+        inspect_gguf(path)
+
+
+@pytest.mark.parametrize("kind", [GGMLQuantizationType.Q8_1, GGMLQuantizationType.Q8_K])
+def test_types_that_are_no_types_of_weights_are_refused(tmp_path: Path, kind: GGMLQuantizationType) -> None:
+    path = write_tiny_gguf(tmp_path / "type.gguf", tensors={"blk.0.ffn_up.weight": ((256, 256), kind)})
+    with pytest.raises(BundleError, match=f"of type {kind.value}, expected one of"):
+        inspect_gguf(path)
 
 
 def test_a_vocabulary_of_another_length_than_the_embeddings_is_refused(tmp_path: Path) -> None:
@@ -150,4 +201,3 @@ def test_a_changed_byte_gives_a_header_or_a_refusal(tiny: Path, tmp_path: Path, 
     except BundleError:
         return
     assert header.token_embeddings.offset_bytes + header.token_embeddings.size_bytes <= len(data)
-    assert header.file_bytes == len(data)

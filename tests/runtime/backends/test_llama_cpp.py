@@ -3,8 +3,9 @@
 import _thread
 import ctypes
 import json
+import os
+import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from gpt4roi_runtime.backends import llama_cpp_cores, llama_cpp_settings
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
-from gpt4roi_runtime.backends.llama_cpp_library import load_library
+from gpt4roi_runtime.backends.llama_cpp_library import LogTail, load_library
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.errors import (
     BundleError,
@@ -29,7 +30,7 @@ from gpt4roi_runtime.errors import (
 )
 from gpt4roi_runtime.llm.decoder import Decoder, Sampling
 from tests.helpers.child import run_child
-from tests.helpers.tiny_gguf import WIDTH, truncated, vocabulary, write_tiny_gguf
+from tests.helpers.tiny_gguf import CONTEXT_LENGTH, WIDTH, truncated, vocabulary, write_tiny_gguf
 
 SETTINGS = LlamaCppSettings(n_threads=1, context_length=1024, repack="on")
 GREEDY = Sampling()
@@ -69,7 +70,7 @@ def logits_by_tokens(path: Path, tokens: list[int], context_length: int, n_threa
     api = load_library().api
     params = api.llama_model_default_params()
     params.load_mode, params.n_gpu_layers = api.LLAMA_LOAD_MODE_NONE, 0
-    model = api.llama_model_load_from_file(str(path).encode(), params)
+    model = api.llama_model_load_from_file(os.fsencode(path), params)
     params = api.llama_context_default_params()
     params.n_ctx, params.n_batch, params.n_ubatch = context_length, 512, 512
     params.n_threads = params.n_threads_batch = n_threads
@@ -261,21 +262,21 @@ def test_an_error_of_the_caller_s_cancel_comes_back(decoder: LlamaCppDecoder) ->
 
 def test_ctrl_c_while_waiting_ends_the_prefill(decoder: LlamaCppDecoder) -> None:
     asked = 0
+    interrupted = threading.Event()
 
     def slow() -> bool:
         nonlocal asked
         asked += 1
         if asked == 3:
             _thread.interrupt_main()
-        time.sleep(0.02)
+            assert interrupted.wait(30)
         return False
 
     with pytest.raises(KeyboardInterrupt):
         decoder.prefill(some_rows(900), slow)
+    interrupted.set()
     decoder.tokenize("a")  # waits for the abandoned work
-    at_end = asked
-    time.sleep(0.1)
-    assert asked == at_end < 100
+    assert asked == 3
     assert answer(decoder, some_rows(20))
 
 
@@ -361,8 +362,12 @@ path = Path(sys.argv[1])
 settings = LlamaCppSettings(n_threads=2, context_length=1024, repack="on")
 decoder = LlamaCppDecoder.load(path, inspect_gguf(path), settings)
 rows = numpy.ones((900, decoder.info.embedding_length), dtype=numpy.float32)
+began = threading.Event()
+def slow():
+    began.set()
+    time.sleep(0.05)
 def prefill_slowly():
-    with contextlib.suppress(Cancelled): decoder.prefill(rows, lambda: time.sleep(0.05))
+    with contextlib.suppress(Cancelled): decoder.prefill(rows, slow)
 """
 
 
@@ -373,7 +378,7 @@ def prefill_slowly():
         "decoder.prefill(rows, lambda: False)",
         "decoder.prefill(rows, lambda: False); steps = decoder.decode(Sampling(), 100, lambda: False); next(steps)",
         "keep = [decoder]; keep.append(keep)",
-        "threading.Thread(target=prefill_slowly, daemon=True).start(); time.sleep(0.2)",
+        "threading.Thread(target=prefill_slowly, daemon=True).start(); began.wait()",
     ],
     ids=["idle", "prefilled", "answering", "cycle", "busy"],
 )
@@ -494,10 +499,67 @@ def test_too_little_memory_is_said_before_the_call(tiny: Path, monkeypatch: pyte
 
 def test_a_file_llama_cpp_refuses_is_an_error_with_its_words(tiny: Path) -> None:
     header = inspect_gguf(tiny)
-    with pytest.raises(EngineError, match=r"cannot load .*: .*\w"):
+    with pytest.raises(EngineError, match=r"cannot load .*: .*data is not within the file bounds"):
         LlamaCppDecoder.load(truncated(tiny, 1000), header, SETTINGS)
     with pytest.raises(BundleError, match="cannot read"):
         LlamaCppDecoder.load(tiny.with_name("none.gguf"), header, SETTINGS)
+
+
+def test_levels_of_the_log_are_those_of_the_library() -> None:
+    log = LogTail()
+    log.hear(2, b"tells\n")
+    assert log.complaints() == "llama.cpp gave no reason"
+    log.hear(3, b"warns ")
+    log.hear(5, b"on\n")
+    assert log.complaints() == "warns on"
+    log.hear(4, b"fails: ")
+    log.hear(5, b"why\n")
+    log.hear(2, b"tells more\n")
+    assert log.complaints() == "fails: why"
+
+
+def test_two_threads_that_load_first_get_one_library() -> None:
+    code = """
+import threading, time
+from gpt4roi_runtime.backends.llama_cpp_library import load_library
+import llama_cpp.llama_cpp as api
+set_log, registered = api.llama_log_set, []
+def set_slowly(*args):
+    registered.append(args)
+    time.sleep(0.1)  # long enough for every other thread to come this far, if nothing holds it
+    set_log(*args)
+api.llama_log_set = set_slowly
+gate, got = threading.Barrier(8), []
+def load():
+    gate.wait()
+    got.append(load_library())
+threads = [threading.Thread(target=load) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(registered), len({id(one) for one in got}))
+"""
+    child = run_child(code)
+    assert child.stdout == "1 1\n", child.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes only there")
+def test_a_folder_whose_name_is_not_utf8_is_fine(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    load(write_tiny_gguf(folder / "tiny.gguf")).close()
+
+
+def test_no_longer_context_than_the_model_was_trained_for(tiny: Path) -> None:
+    settings = LlamaCppSettings(n_threads=1, context_length=CONTEXT_LENGTH + 1, repack="on")
+    with pytest.raises(SettingsError, match=f"{CONTEXT_LENGTH + 1} is more than the {CONTEXT_LENGTH} positions"):
+        load(tiny, settings)
+    with pytest.raises(SettingsError, match="1024 is more than the 512 positions"):
+        LlamaCppDecoder.load(tiny, inspect_gguf(tiny), SETTINGS, context_limit=512)
+    unset = LlamaCppSettings(n_threads=1, repack="on")
+    for limit, expected in ((512, 512), (CONTEXT_LENGTH * 2, CONTEXT_LENGTH), (None, CONTEXT_LENGTH)):
+        decoder = LlamaCppDecoder.load(tiny, inspect_gguf(tiny), unset, context_limit=limit)
+        assert decoder.info.context_length == expected
+        decoder.close()
 
 
 def test_a_header_of_another_file_is_noticed(tiny: Path, tmp_path: Path) -> None:

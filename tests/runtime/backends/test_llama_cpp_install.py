@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION
+
 SCRIPT = Path(__file__).resolve().parents[3] / "runtime" / "native" / "install_llama_cpp.py"
 GCC = "g++ (Debian 12.2.0-14) 12.2.0"
 
@@ -179,6 +181,85 @@ def test_a_failed_build_shows_the_end_of_its_log(script: ModuleType, tmp_path: P
     script.run_with_progress = lambda command, environment, write: write("fatal error: x\n") and 1
     with pytest.raises(script.BuildError, match=r"(?s)fatal error: x.*build\.log"):
         script.build(recipe, tmp_path)
+
+
+def test_a_log_that_cannot_be_written_is_said(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "LOG", tmp_path / "none" / "build.log")
+    with pytest.raises(script.BuildError, match=r"cannot write .*build\.log"):
+        script.build(script.Recipe(cmake_args="", key="k"), tmp_path)
+
+
+@pytest.mark.parametrize("stop", [OSError("disk full"), KeyboardInterrupt()], ids=["full", "interrupted"])
+def test_a_copy_that_stops_half_way_leaves_nothing(
+    script: ModuleType, builds: Builds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException
+) -> None:
+    def half(_from: Path, to: Path) -> None:
+        to.write_bytes(b"wh")
+        raise stop
+
+    monkeypatch.setattr(script.shutil, "copyfile", half)
+    monkeypatch.setattr(script.tempfile, "tempdir", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    if isinstance(stop, OSError):
+        install(script)
+        assert builds.n_installed == 1
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            install(script)
+    assert [file for file in (tmp_path / "wheels").rglob("*") if file.is_file()] == []
+    assert list((tmp_path / "temp").iterdir()) == []
+
+
+@pytest.mark.parametrize(("stage", "words"), [("build", "nothing was installed"), ("pip_install", "half installed")])
+def test_a_stop_says_what_is_true(
+    script: ModuleType,
+    builds: Builds,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    words: str,
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    install(script)
+    monkeypatch.setattr(script, stage, stopped)
+    monkeypatch.setattr(sys, "argv", ["install", "--rebuild"])
+    assert script.main() == 130
+    assert words in capsys.readouterr().err
+    assert script.is_installed(script.make_recipe()) == (stage == "build")
+
+
+def test_the_cuda_compiler_belongs_to_the_key_of_cuda_builds_only(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> set[str]:
+        found = set()
+        for version in ("12.6", "13.0"):
+            monkeypatch.setattr(script, "cuda_compiler_version", lambda version=version: version)
+            found.add(script.make_recipe().key)
+        return found
+
+    assert len(keys()) == 1
+    monkeypatch.setenv("CMAKE_ARGS", "-DGGML_CUDA=on")
+    assert len(keys()) == 2
+
+
+def test_the_cuda_compiler_is_asked(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDACXX", sys.executable)
+    assert script.cuda_compiler_version().startswith("Python")
+    monkeypatch.setenv("CUDACXX", "/none")
+    assert script.cuda_compiler_version() == ""
+
+
+def test_one_version_is_meant_everywhere(script: ModuleType) -> None:
+    line = f"llama-cpp-python=={PINNED_VERSION}"
+    repository = SCRIPT.parents[2]
+    assert script.VERSION == PINNED_VERSION
+    assert f'"{line}"' in (repository / "pyproject.toml").read_text()
+    assert line in (repository / "constraints.txt").read_text().splitlines()
 
 
 def test_a_wheelhouse_that_cannot_be_written_does_no_harm(

@@ -2,16 +2,23 @@
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from gpt4roi_runtime.backends import llama_cpp_library, llama_cpp_selftest
+from gpt4roi_runtime.backends import (
+    llama_cpp_child,
+    llama_cpp_library,
+    llama_cpp_selftest,
+    llama_cpp_selftest_child,
+)
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
+from gpt4roi_runtime.backends.llama_cpp_child import run_child
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest, Verdict
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
-from gpt4roi_runtime.errors import EngineError, EngineMissingError
+from gpt4roi_runtime.errors import Cancelled, EngineError, EngineMissingError
 from tests.helpers.tiny_gguf import write_tiny_gguf
 
 DIES = "import ctypes; ctypes.string_at(0)"
@@ -39,10 +46,71 @@ def test_a_crash_with_rearranged_weights_is_remembered_and_said(tmp_path: Path) 
     assert forbidden(tmp_path).verdict() == verdict
 
 
-def test_wrong_numbers_with_rearranged_weights_are_said(tmp_path: Path) -> None:
-    verdict = SelfTest(tmp_path, child("print('plain works'); import sys; sys.exit('logits differ by 3')")).verdict()
+def test_wrong_numbers_with_rearranged_weights_are_said_and_remembered(tmp_path: Path) -> None:
+    words = "print('plain works'); print('wrong numbers'); import sys; sys.exit('logits differ by 3')"
+    verdict = SelfTest(tmp_path, child(words)).verdict()
     assert verdict.note is not None
     assert "logits differ by 3" in verdict.note
+    assert forbidden(tmp_path).verdict() == verdict
+
+
+ACCIDENTS = {
+    "killed by the system": "print('plain works', flush=True); import os; os.kill(os.getpid(), 9)",
+    "killed before anything": "import os; os.kill(os.getpid(), 9)",
+    "no memory": "print('plain works', flush=True); raise MemoryError",
+    "no place": f"import sys; sys.exit({llama_cpp_selftest.NO_PLACE})",
+    "hangs": "import time; time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+def test_an_accident_means_the_slow_path_this_time_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accident: str
+) -> None:
+    if accident == "hangs":
+        monkeypatch.setattr(llama_cpp_selftest, "TIME_LIMIT_S", 0.2)
+    verdict = SelfTest(tmp_path, child(ACCIDENTS[accident])).verdict()
+    assert not verdict.repack_works
+    assert verdict.note is not None
+    assert "this time" in verdict.note
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_an_accident(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_cpp_selftest_child, "_write_model", no_space)
+    assert llama_cpp_selftest_child.main() == llama_cpp_selftest.NO_PLACE
+
+
+def no_space(path: Path) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_library_s_name_in_the_user_s_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("numpy", "gguf", "llama_cpp", "gpt4roi_runtime"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    assert SelfTest(tmp_path / "cache").verdict().repack_works
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_relative_python_path_means_the_same_folder_in_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "only_here.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    assert run_child(child("import only_here; print('found')"), 30.0).stages == ("found",)
+
+
+def test_a_child_ends_with_its_caller_s_interest() -> None:
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        run_child(child("import time; time.sleep(60)"), 60.0, lambda: True)
+    assert time.monotonic() - began < 30
 
 
 def test_a_crash_before_any_success_is_an_error_and_not_remembered(tmp_path: Path) -> None:
@@ -50,12 +118,6 @@ def test_a_crash_before_any_success_is_an_error_and_not_remembered(tmp_path: Pat
         SelfTest(tmp_path, child(DIES)).verdict()
     assert "make llama" in failed.value.advice
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_child_that_hangs_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_cpp_selftest, "TIME_LIMIT_S", 0.2)
-    with pytest.raises(EngineError, match="longer than"):
-        SelfTest(tmp_path, child("import time; time.sleep(60)")).verdict()
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"repack_works": 1, "note": null}', b"\xff\xfe"])
@@ -80,7 +142,7 @@ def test_another_build_is_tested_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     other = tmp_path / "lib"
     other.mkdir()
     (other / "libllama.so").write_bytes(b"another")
-    monkeypatch.setattr(llama_cpp_selftest, "library_folder", lambda: other)
+    monkeypatch.setattr(llama_cpp_child, "library_folder", lambda: other)
     with pytest.raises(EngineError, match="does not run"):
         forbidden(tmp_path / "cache").verdict()
 
