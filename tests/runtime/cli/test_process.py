@@ -178,11 +178,17 @@ def test_a_photo_whose_name_is_no_text(sample_photo: Path, tmp_path: Path) -> No
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("seconds", [0.05, 0.15, 0.25, 0.35, 0.45, 0.6, 0.8, 1.0])
 def test_ctrl_c_at_any_moment(seconds: float, sample_photo: Path) -> None:
-    """Once our own code has been reached, whatever is going on ends quietly."""
+    """Whatever is going on ends quietly; a machine on which all is done by then has nothing to end."""
     prelude = f"""
 import os, signal, threading
-threading.Timer({seconds}, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+timer = threading.Timer({seconds}, lambda: os.kill(os.getpid(), signal.SIGINT))
+timer.daemon = True
+timer.start()
 """
-    status, _, errors = wait(start("ask", sample_photo, *CUP, LONG_QUESTION, "--temperature", "1", prelude=prelude))
-    assert "Traceback" not in errors
-    assert status == 130
+    words = ("ask", sample_photo, *CUP, LONG_QUESTION, "--temperature", "1", "--max-tokens", "3000")
+    status, output, errors = wait(start(*words, prelude=prelude))
+    if status == 0:
+        assert output
+        assert errors == ""
+    else:
+        assert_interrupted(status, errors)
