@@ -4,7 +4,7 @@ Decides order and nothing else: pixels, graphs, prompts and tokens are other roo
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -194,20 +194,22 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         with watch.measure("prefill"):
             self.decoder.prefill(rows, cancel)
         prompt = self.bundle.manifest.prompt
-        text = AnswerText(stop=prompt.stop, lead=prompt.answer_lead if prompt.lead_writer == "model" else "")
         parts: list[str] = [prompt.answer_lead] if prompt.lead_writer == "runtime" and prompt.answer_lead else []
+        lead = prompt.answer_lead if prompt.lead_writer == "model" else ""
+        text = AnswerText(stop=prompt.stop, lead=lead, begun=bool(parts))
         yield from map(TextDelta, parts)
         n_tokens = 0
         decode_started_s = perf_counter()
-        for token in self.decoder.decode(request.sampling, request.max_tokens, cancel):
-            n_tokens += 1
-            if delta := text.feed(token.text_bytes):
-                if "first_text" not in watch.seconds:
-                    watch.add("first_text", perf_counter() - request.asked_s)
-                parts.append(delta)
-                yield TextDelta(delta)
-            if text.stopped:
-                break
+        with closing(self.decoder.decode(request.sampling, request.max_tokens, cancel)) as tokens:
+            for token in tokens:
+                n_tokens += 1
+                if delta := text.feed(token.text_bytes):
+                    if "first_text" not in watch.seconds:
+                        watch.add("first_text", perf_counter() - request.asked_s)
+                    parts.append(delta)
+                    yield TextDelta(delta)
+                if text.stopped:
+                    break
         if delta := text.finish():
             parts.append(delta)
             yield TextDelta(delta)

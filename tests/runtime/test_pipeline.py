@@ -255,3 +255,14 @@ def test_a_full_context_is_told_apart_from_an_end(n_tokens: int, reason: str) ->
     pipeline = Pipeline(fake_bundle(), FakeEncoder(), decoder)
     image = pipeline.encode(np.zeros((80, 100, 3), dtype=np.uint8))
     assert done(list(pipeline.ask(image, question, {}))).stop_reason == reason
+
+
+def test_white_space_round_an_answer_does_not_grow_into_the_history(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
+) -> None:
+    """As GPT4RoI writes it: its lead, the words, a line's end and the stop string."""
+    decoder.answer = "A: a dog\n## Q:"
+    first = done(list(pipeline.ask(image, "What is <region1>?", {1: BOX})))
+    assert first.answer == "a dog"
+    second = done(list(pipeline.ask(image, "Why?", {1: BOX}, history=first.history)))
+    assert second.prompt_text.endswith("?\nA: a dog\nQ:Why?\n")

@@ -1,8 +1,8 @@
 """Token bytes -> text that is never taken back: whole characters, no stop string, no lead; knows no token.
 
 Definition, for the whole of an answer's bytes: decode them as UTF-8, with U+FFFD for what is not; cut at the first
-place where a stop string begins; if the rest begins with the lead, after white space or none, cut that too and the
-white space behind it. ``AnswerText`` gives the same text in pieces, each as early as it is certain.
+place where a stop string begins; if the rest begins with the lead, after white space or none, cut that too; cut the
+white space at both ends. ``AnswerText`` gives the same text in pieces, each as early as it is certain.
 """
 
 import codecs
@@ -18,17 +18,19 @@ class AnswerText:
         stop: Strings that end the answer and are not part of it.
         lead: First words that the model writes by itself and that are cut off, or an empty string. Its white space at
             either end does not count: ``"Assistant: "`` is also cut from ``" Assistant:red"``.
+        begun: Whether words of the answer already stand before this text, so that its first white space counts.
 
     Raises:
         SettingsError: A stop string is empty.
     """
 
-    def __init__(self, stop: Sequence[str] = (), lead: str = "") -> None:
+    def __init__(self, stop: Sequence[str] = (), lead: str = "", *, begun: bool = False) -> None:
         if "" in stop:
             raise SettingsError("a stop string is empty", "It would end every answer at once; leave it out.")
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._until_stop = _UntilStop(tuple(stop))
         self._after_lead = _AfterLead(lead.strip())
+        self._between_spaces = _BetweenSpaces(begun=begun)
 
     @property
     def stopped(self) -> bool:
@@ -45,7 +47,7 @@ class AnswerText:
 
     def _grow(self, new: str, *, ended: bool) -> str:
         text = self._until_stop.grow(new, ended=ended)
-        return self._after_lead.grow(text, ended=ended or self.stopped)
+        return self._between_spaces.grow(self._after_lead.grow(text, ended=ended or self.stopped))
 
 
 class _UntilStop:
@@ -75,27 +77,37 @@ class _AfterLead:
     def __init__(self, lead: str) -> None:
         self._lead = lead
         self._front: str | None = "" if lead else None  # None when the front has been dealt with
-        self._skips_space = False
 
     def grow(self, new: str, *, ended: bool) -> str:
-        if self._front is not None:
-            new = self._past_front(self._front + new, ended=ended)
-        if self._skips_space and new:
-            new = new.lstrip()
-            self._skips_space = not new
-        return new
-
-    def _past_front(self, front: str, *, ended: bool) -> str:
+        if self._front is None:
+            return new
+        front = self._front + new
         words = front.lstrip()
         if words.startswith(self._lead):
             self._front = None
-            self._skips_space = True
             return words[len(self._lead) :]
         if self._lead.startswith(words) and not ended:
             self._front = front
             return ""
         self._front = None
         return front
+
+
+class _BetweenSpaces:
+    """Text without white space at its ends; holds white space back until something follows it."""
+
+    def __init__(self, *, begun: bool) -> None:
+        self._begun = begun
+        self._held = ""
+
+    def grow(self, new: str) -> str:
+        text = self._held + new
+        if not self._begun:
+            text = text.lstrip()
+        words = text.rstrip()
+        self._held = text[len(words) :]
+        self._begun = self._begun or bool(words)
+        return words
 
 
 def _overlap(text: str, stop: str) -> int:

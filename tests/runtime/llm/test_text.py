@@ -12,18 +12,18 @@ from gpt4roi_runtime.llm.text import AnswerText
 LETTERS = "abX \né字"
 
 
-def by_definition(data: bytes, stop: list[str], lead: str) -> str:
+def by_definition(data: bytes, stop: list[str], lead: str, *, begun: bool = False) -> str:
     text = data.decode("utf-8", "replace")
     places = [place for place in (text.find(one) for one in stop) if place >= 0]
     text = text[: min(places, default=len(text))]
     words = lead.strip()
     if words and text.lstrip().startswith(words):
-        text = text.lstrip()[len(words) :].lstrip()
-    return text
+        text = text.lstrip()[len(words) :]
+    return text.rstrip() if begun else text.strip()
 
 
-def stream(pieces: list[bytes], stop: list[str], lead: str) -> list[str]:
-    answer = AnswerText(stop, lead)
+def stream(pieces: list[bytes], stop: list[str], lead: str, *, begun: bool = False) -> list[str]:
+    answer = AnswerText(stop, lead, begun=begun)
     return [*(answer.feed(piece) for piece in pieces), answer.finish()]
 
 
@@ -37,16 +37,18 @@ LEADS = st.sampled_from(["", "ab", " ab X ", "a: "])
 DATA = st.one_of(st.text(LETTERS, max_size=30).map(str.encode), st.binary(max_size=20))
 
 
-@given(DATA, st.lists(st.integers(0, 200), max_size=8), STOPS, LEADS)
-def test_streamed_text_is_the_text_by_definition(data: bytes, cuts: list[int], stop: list[str], lead: str) -> None:
-    assert "".join(stream(cut(data, cuts), stop, lead)) == by_definition(data, stop, lead)
+@given(DATA, st.lists(st.integers(0, 200), max_size=8), STOPS, LEADS, st.booleans())
+def test_streamed_text_is_the_text_by_definition(
+    data: bytes, cuts: list[int], stop: list[str], lead: str, begun: bool
+) -> None:
+    assert "".join(stream(cut(data, cuts), stop, lead, begun=begun)) == by_definition(data, stop, lead, begun=begun)
 
 
 @given(st.text(LETTERS, max_size=30), STOPS)
 def test_only_what_could_become_a_stop_string_is_held_back(text: str, stop: list[str]) -> None:
-    answer = AnswerText(stop)
+    answer = AnswerText(stop, begun=True)
     given_out = "".join(answer.feed(character.encode()) for character in text)
-    held = text[len(given_out) :]
+    held = text[len(given_out) :].lstrip()  # white space waits for what follows it
     assert (
         answer.stopped
         or held == ""
@@ -65,13 +67,18 @@ def test_bytes_that_are_no_text_become_replacement_characters() -> None:
 
 def test_a_stop_string_may_cross_tokens() -> None:
     answer = AnswerText(["###"])
-    assert [answer.feed(b"red #"), answer.feed(b"#"), answer.stopped, answer.feed(b"# more")] == ["red ", "", False, ""]
+    assert [answer.feed(b"red #"), answer.feed(b"#"), answer.stopped, answer.feed(b"# more")] == ["red", "", False, ""]
     assert answer.stopped
     assert answer.feed(b"more") == answer.finish() == ""
 
 
 def test_a_tail_that_came_to_nothing_is_given_out() -> None:
-    assert stream([b"a ##", b"b"], ["###"], "") == ["a ", "##b", ""]
+    assert stream([b"a ##", b"b"], ["###"], "") == ["a", " ##b", ""]
+
+
+def test_white_space_at_the_ends_is_cut_and_inside_stays() -> None:
+    assert stream([b" \n", b" red", b" ", b"or", b" blue\n", b"\n"], [], "") == ["", "red", "", " or", " blue", "", ""]
+    assert stream([b" red", b"\n"], [], "", begun=True) == [" red", "", ""]
 
 
 def test_a_longer_stop_string_that_began_earlier_wins() -> None:
@@ -86,7 +93,7 @@ def test_a_lead_is_cut_whatever_white_space_is_around(written: str) -> None:
 
 def test_a_lead_in_the_middle_or_half_stays() -> None:
     assert "".join(stream([b"The Assistant: red"], [], "Assistant:")) == "The Assistant: red"
-    assert "".join(stream([b"  Assist"], [], "Assistant:")) == "  Assist"
+    assert "".join(stream([b"  Assist"], [], "Assistant:")) == "Assist"
 
 
 def test_an_empty_stop_string_is_refused() -> None:
