@@ -16,10 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from gpt4roi_export import weights
 from gpt4roi_export.write_bundle import require_free
 from gpt4roi_runtime.bundle.folder import default_bundle
+from gpt4roi_runtime.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, print_error
 from gpt4roi_runtime.errors import EngineMissingError, Gpt4RoiError
-
-EXIT_REFUSED = 2
-EXIT_STOPPED = 130
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -68,16 +66,14 @@ def main() -> None:
     try:
         commands.main(standalone_mode=False)
     except Gpt4RoiError as refused:
-        click.echo(f"error: {refused.problem}", err=True)
-        if refused.advice:
-            click.echo(refused.advice, err=True)
-        sys.exit(EXIT_REFUSED)
+        print_error(refused)
+        sys.exit(EXIT_BAD_INPUT)
     except click.ClickException as misused:
         misused.show()
-        sys.exit(EXIT_REFUSED)
+        sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
-        sys.exit(EXIT_STOPPED)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 @contextmanager

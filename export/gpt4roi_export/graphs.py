@@ -12,12 +12,13 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from gpt4roi_export.modules.pyramid import N_LEVELS
 from gpt4roi_export.onnx_files import check_graph, rename_values
+from gpt4roi_runtime.bundle.manifest import MAX_REGIONS
+from gpt4roi_runtime.vision.contract import BOXES, IMAGE_EMBEDDINGS, PIXELS, REGION_EMBEDDINGS, pyramid_name
 
 OPSET = 18
-N_LEVELS = 4
-PYRAMID = tuple(f"pyramid_{level}" for level in range(N_LEVELS))
-MAX_REGIONS = 100
+PYRAMID = tuple(map(pyramid_name, range(N_LEVELS)))
 
 
 def export_encode(module: nn.Module, side_px: int) -> onnx.ModelProto:
@@ -31,7 +32,7 @@ def export_encode(module: nn.Module, side_px: int) -> onnx.ModelProto:
         A checked float32 graph.
     """
     pixels = torch.zeros(1, 3, side_px, side_px)
-    return _export("encode", module, {"pixels": pixels}, ("image_embeddings", *PYRAMID), dynamic={})
+    return _export("encode", module, {PIXELS: pixels}, (IMAGE_EMBEDDINGS, *PYRAMID), dynamic={})
 
 
 def export_regions(module: nn.Module, pyramid_shapes: Sequence[tuple[int, int]]) -> onnx.ModelProto:
@@ -51,9 +52,9 @@ def export_regions(module: nn.Module, pyramid_shapes: Sequence[tuple[int, int]])
         for name, (channels, side) in zip(PYRAMID, pyramid_shapes, strict=True)
     }
     # Three boxes: with one, the exporter would take the count for a constant.
-    inputs["boxes"] = torch.tensor([[0.1, 0.2, 0.6, 0.7]]).repeat(3, 1)
+    inputs[BOXES] = torch.tensor([[0.1, 0.2, 0.6, 0.7]]).repeat(3, 1)
     n_regions = torch.export.Dim("n_regions", min=1, max=MAX_REGIONS)
-    model = _export("regions", module, inputs, ("region_embeddings",), dynamic={"boxes": {0: n_regions}})
+    model = _export("regions", module, inputs, (REGION_EMBEDDINGS,), dynamic={BOXES: {0: n_regions}})
     aligned = [node.output[0] for node in model.graph.node if node.op_type == "RoiAlign"]
     rename_values(model, {name: f"roi_{index}" for index, name in enumerate(aligned)})
     check_graph(model)

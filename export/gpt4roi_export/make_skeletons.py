@@ -12,7 +12,7 @@ from gpt4roi_export.graphs import export_encode, export_regions
 from gpt4roi_export.modules.embedded import EmbeddedEncodeGraph, EmbeddedRegionsGraph
 from gpt4roi_export.onnx_files import graph_bytes, take_out_weights
 from gpt4roi_export.skeletons import FOLDER, Skeletons
-from gpt4roi_runtime.errors import OutputError
+from gpt4roi_runtime.storage import written_aside
 
 
 def make_skeletons(settings: NamingSettings) -> Skeletons:
@@ -31,16 +31,13 @@ def make_skeletons(settings: NamingSettings) -> Skeletons:
 
 
 def write_skeletons(skeletons: Skeletons, folder: Path = FOLDER) -> tuple[Path, ...]:
-    """Write ``encode.onnx`` and ``regions.onnx``.
+    """Write ``encode.onnx`` and ``regions.onnx`` into a folder that is there.
 
     Raises:
-        OutputError: The folder cannot be written.
+        OutputError: A file cannot be written; an older one is untouched.
     """
     paths = (folder / "encode.onnx", folder / "regions.onnx")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, model in zip(paths, (skeletons.encode, skeletons.regions), strict=True):
-            path.write_bytes(graph_bytes(model))
-    except OSError as failed:
-        raise OutputError(f"cannot write the skeletons: {failed}", "Check the folder and the free space.") from failed
+    for path, model in zip(paths, (skeletons.encode, skeletons.regions), strict=True):
+        with written_aside(path) as file:
+            file.write(graph_bytes(model))
     return paths

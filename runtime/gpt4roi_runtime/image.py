@@ -104,27 +104,26 @@ def _refuse_animated(name: str, picture: Image.Image) -> None:
 
 
 def _upright_rgb(name: str, picture: Image.Image) -> RgbImage:
-    upright = _turned(picture)
-    if upright.mode in ("F", "I"):
-        kind = "floating-point" if upright.mode == "F" else "32-bit"
+    _turn(picture)
+    if picture.mode in ("F", "I"):
+        kind = "floating-point" if picture.mode == "F" else "32-bit"
         raise ImageError(f"{name} holds {kind} values, which have no agreed white", _CONVERT)
-    if upright.mode.startswith("I;16"):
-        grey = (np.asarray(upright).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
+    if picture.mode.startswith("I;16"):
+        grey = (np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
         return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
-    if upright.has_transparency_data:
-        upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
-    return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"), dtype=np.uint8)
+    if picture.has_transparency_data:
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"), dtype=np.uint8)
 
 
-def _turned(picture: Image.Image) -> Image.Image:
-    """The picture as its EXIF says; where that is broken, as it is stored, like every other viewer shows it."""
+def _turn(picture: Image.Image) -> None:
+    """Turn the picture as its EXIF says; where that is broken, leave it as it is stored, like every other viewer."""
     try:
         ImageOps.exif_transpose(picture, in_place=True)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - Pillow's EXIF reader raises many kinds on damaged bytes
-        return picture
-    return picture
+    except Exception:  # noqa: BLE001, S110 - Pillow's EXIF reader raises many kinds on damaged bytes
+        pass
 
 
 def _damaged(name: str, error: Exception) -> ImageError:

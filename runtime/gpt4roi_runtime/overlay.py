@@ -32,6 +32,10 @@ def draw_regions(image: RgbImage, regions: Mapping[int, Box]) -> RgbImage:
     Returns:
         UInt8 ``[h w 3]``.
     """
+    return np.array(_drawn(image, regions), dtype=np.uint8)
+
+
+def _drawn(image: RgbImage, regions: Mapping[int, Box]) -> Image.Image:
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     line_px = max(2, round(min(picture.size) / 200))
@@ -45,7 +49,7 @@ def draw_regions(image: RgbImage, regions: Mapping[int, Box]) -> RgbImage:
         top = max(0, min(box.y1, picture.height - 1 - height))
         pen.rectangle((left, top, left + width, top + height), fill=colour)
         pen.text((left + 2 * line_px, top + line_px), str(number), fill="white", font=font)
-    return np.array(picture, dtype=np.uint8)
+    return picture
 
 
 def check_overlay_path(path: Path) -> None:
@@ -73,7 +77,7 @@ def save_overlay(path: Path, image: RgbImage, regions: Mapping[int, Box]) -> Non
         OutputError: It cannot be written.
     """
     check_overlay_path(path)
-    picture = Image.fromarray(draw_regions(image, regions))
+    picture = _drawn(image, regions)
     with written_aside(path) as file:
         try:
             picture.save(file, format=WRITABLE_FORMATS[path.suffix.lower()])

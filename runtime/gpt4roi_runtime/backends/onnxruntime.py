@@ -2,7 +2,6 @@
 
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +11,20 @@ import numpy.typing as npt
 from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
 from gpt4roi_runtime.backends.onnx_external_data import external_locations
 from gpt4roi_runtime.bundle.folder import Bundle
-from gpt4roi_runtime.bundle.manifest import FileEntry, Manifest
+from gpt4roi_runtime.bundle.manifest import FileEntry
 from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError
+from gpt4roi_runtime.vision.contract import (
+    BOXES,
+    PIXELS,
+    GraphContract,
+    TensorContract,
+    encode_contract,
+    pyramid_name,
+    regions_contract,
+)
 from gpt4roi_runtime.vision.encoder import ImageFeatures
 
 _ONNX_FLOAT32 = "tensor(float)"
-
-
-@dataclass(frozen=True)
-class TensorContract:
-    """One input or output as the manifest promises it; None stands for an axis of any length."""
-
-    name: str
-    shape: tuple[int | None, ...]
-
-    def __str__(self) -> str:
-        """Name and shape, free axes as ``n``."""
-        return f"{self.name} float32 [{', '.join('n' if size is None else str(size) for size in self.shape)}]"
-
-
-@dataclass(frozen=True)
-class GraphContract:
-    """What a graph reads and returns."""
-
-    inputs: tuple[TensorContract, ...]
-    outputs: tuple[TensorContract, ...]
-
-
-def encode_contract(manifest: Manifest) -> GraphContract:
-    """``pixels`` -> ``image_embeddings``, ``pyramid_0``, ..."""
-    vision, side = manifest.vision, manifest.vision.preprocessing.side_px
-    embeddings = TensorContract("image_embeddings", (vision.n_image_rows, manifest.language.embedding_length))
-    return GraphContract((TensorContract("pixels", (1, 3, side, side)),), (embeddings, *_pyramid(manifest)))
-
-
-def regions_contract(manifest: Manifest) -> GraphContract:
-    """``pyramid_0``, ..., ``boxes`` -> ``region_embeddings``."""
-    rows = manifest.vision.n_rows_per_region
-    embeddings = TensorContract("region_embeddings", (None, rows, manifest.language.embedding_length))
-    return GraphContract((*_pyramid(manifest), TensorContract("boxes", (None, 4))), (embeddings,))
 
 
 class OnnxRuntimeEncoder:
@@ -79,26 +53,19 @@ class OnnxRuntimeEncoder:
 
     def encode(self, pixels: PixelValues) -> ImageFeatures:
         """Run the encode graph: once an image."""
-        embeddings, *pyramid = _opened(self._encode).run({"pixels": pixels})
+        embeddings, *pyramid = _opened(self._encode).run({PIXELS: pixels})
         return ImageFeatures(embeddings, tuple(pyramid))
 
     def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
         """Run the region graph for 1 to 100 boxes."""
-        feeds = {f"pyramid_{number}": level for number, level in enumerate(pyramid)}
-        (embeddings,) = _opened(self._regions).run({**feeds, "boxes": boxes})
+        feeds = {pyramid_name(number): level for number, level in enumerate(pyramid)}
+        (embeddings,) = _opened(self._regions).run({**feeds, BOXES: boxes})
         regions: RegionEmbeddings = embeddings
         return regions
 
     def close(self) -> None:
         """Free the graphs; closing twice is harmless."""
         self._encode = self._regions = None
-
-
-def _pyramid(manifest: Manifest) -> tuple[TensorContract, ...]:
-    return tuple(
-        TensorContract(f"pyramid_{number}", (1, level.channels, level.side, level.side))
-        for number, level in enumerate(manifest.vision.pyramid)
-    )
 
 
 def import_onnxruntime() -> Any:
@@ -146,7 +113,7 @@ class _Graph:
                 f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
             ) from error
         for promised, values in zip(self._contract.outputs, outputs, strict=True):
-            expected = tuple(len(feeds["boxes"]) if size is None else size for size in promised.shape)
+            expected = tuple(len(feeds[BOXES]) if size is None else size for size in promised.shape)
             if values.shape != expected:
                 raise EngineError(f"the graph returned {promised.name} of shape {values.shape}, not {expected}", _AGAIN)
             if not np.isfinite(values).all():

@@ -10,6 +10,8 @@ from msgspec import Meta
 
 FORMAT = "gpt4roi-bundle"
 VERSION: Literal[1] = 1
+MAX_REGIONS = 100
+"""Most boxes that any bundle may take in one call."""
 
 Count = Annotated[int, Meta(ge=1, le=1 << 24)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
@@ -103,7 +105,7 @@ class Vision(Noun, frozen=True):
     n_image_rows: Count
     n_rows_per_region: Annotated[int, Meta(ge=1, le=64)]
     pyramid: Annotated[tuple[PyramidLevel, ...], Meta(min_length=1, max_length=8)]
-    max_regions: Annotated[int, Meta(ge=1, le=100)]
+    max_regions: Annotated[int, Meta(ge=1, le=MAX_REGIONS)]
     dtype: Literal["float32"]
     external_data: tuple[FileEntry, ...] = ()
 

@@ -49,7 +49,7 @@ def assert_interrupted(status: int, errors: str) -> None:
         "gpt4roi_runtime.pipeline:Pipeline.encode",
         "gpt4roi_runtime.backends.llama_cpp:LlamaCppDecoder.prefill",
         "gpt4roi_runtime.image:load_image",
-        "gpt4roi_runtime.overlay:draw_regions",
+        "gpt4roi_runtime.overlay:_drawn",
     ],
 )
 def test_ctrl_c_in_every_stage(moment: str, sample_photo: Path, tmp_path: Path) -> None:
