@@ -11,7 +11,7 @@ QUIET := $(shell test -t 2 || echo --quiet)
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(QUIET) install --constraint constraints.txt
 
 PHOTO := runtime/gpt4roi_runtime/samples/astronaut.jpg
-SHUTTLE := 355,0,465,285
+SHUTTLE := 360,5,460,280
 HELMET := 280,345,512,512
 
 # Two pips in one environment at the same time would break it.
@@ -44,7 +44,7 @@ $(VENV)/.dev: $(VENV)/.base
 	@$(PIP) --editable '.[cpu,export,dev]'
 	@touch $@
 
-$(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/*) | $(WEIGHTS)
+$(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/* export/gpt4roi_export/embedded_model/* export/gpt4roi_export/vocabulary/*) | $(WEIGHTS)
 	@$(BIN)/gpt4roi-export embedded --cache $(WEIGHTS) --force
 
 # The tests read the packages too, so they have to be there even if the bundle already is.
@@ -62,7 +62,7 @@ setup: bundle ## all that the demo needs
 demo: setup ## ask two questions about two boxes in a photo
 	$(BIN)/gpt4roi ask $(PHOTO) --region $(SHUTTLE) "Which object is <region1>?"
 	$(BIN)/gpt4roi ask $(PHOTO) --region $(SHUTTLE) --region $(HELMET) --save-overlay demo.png \
-		"What is <region1>, and how does it differ from <region2>?"
+		"What are <region1> and <region2>?"
 	@echo "the boxes are drawn in demo.png"
 
 lint: $(VENV)/.dev ## style, types, import contracts

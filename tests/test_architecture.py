@@ -37,7 +37,7 @@ def _is_text(node: ast.expr) -> bool:
 
 def test_there_are_modules_to_look_at() -> None:
     assert len(MODULES) > 30
-    assert "onnxruntime" in set(_imports(RUNTIME / "backends" / "onnxruntime.py"))
+    assert "onnxruntime" in set(_imports(RUNTIME / "backends" / "onnx_graph.py"))
 
 
 def test_imports_point_downward() -> None:
@@ -76,7 +76,7 @@ def _tracked() -> Iterator[tuple[str, str]]:
     for name in filter(None, listed.stdout.decode().split("\0")):
         path = REPOSITORY / name
         content = path.read_bytes() if path.is_file() else b""
-        if b"\0" not in content[:8192]:
+        if b"\0" not in content:  # a graph begins with its operators' names, and its weights come late
             yield name, content.decode("utf-8")
 
 

@@ -49,7 +49,7 @@ def test_every_gpt4roi_line_works(
             continue  # tested with real bundles elsewhere
         result = run(verb, *words, stdin="/quit\n")
         assert result.exit_code == 0, result.output
-    assert verbs == {"ask", "chat", "info", "verify", "doctor"}
+    assert verbs == {"ask", "chat", "info", "verify", "doctor", "propose"}
 
 
 @pytest.mark.bundle

@@ -111,14 +111,26 @@ class CellGrid:
     first_centre_px: float
 
 
-def last_grid() -> CellGrid:
-    """Grid of level 3, followed through every convolution: centres lie 15.5 px right of and below ``stride / 2``."""
+def level_grids() -> tuple[CellGrid, ...]:
+    """Grids of levels 0 to 3, followed through every convolution.
+
+    Centres do not lie at ``stride / 2``: on level 3 they are 15.5 px right of and below it. The head's 1x1
+    convolution moves nothing, so levels 2 and 3 share a grid.
+    """
     stride_px, centre_px = 1.0, 0.5
+    grids = []
     for kernel, stride in ((3, 2), *((block.kernel, block.stride) for block in blocks())):
         before, _ = padding(kernel, stride)
         centre_px += stride_px * ((kernel - 1) / 2 - before)
         stride_px *= stride
-    return CellGrid(stride_px, centre_px)
+        grids.append(CellGrid(stride_px, centre_px))
+    after_block = [grids[index + 1] for index in blocks_of_levels()]  # grid 0 is the stem's
+    return (*after_block, after_block[-1])
+
+
+def last_grid() -> CellGrid:
+    """Grid of level 3."""
+    return level_grids()[-1]
 
 
 Arrays = Mapping[str, NDArray[np.generic]]

@@ -78,6 +78,7 @@ def _export(
             output_names=list(outputs),
             dynamic_shapes=tuple(dynamic.get(key) for key in inputs) if dynamic else None,
             verbose=False,
+            optimize=False,
         )
     if program is None:
         raise AssertionError("torch.onnx.export returns a program unless it is given a file")

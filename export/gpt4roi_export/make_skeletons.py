@@ -5,29 +5,33 @@ Does not know the weights: the graphs are exported with placeholders, which are 
 
 from pathlib import Path
 
+import onnx
 import torch
 
-from gpt4roi_export.embedded import LEVELS, SIDE_PX, NamingSettings
 from gpt4roi_export.graphs import export_encode, export_regions
-from gpt4roi_export.modules.embedded import EmbeddedEncodeGraph, EmbeddedRegionsGraph
+from gpt4roi_export.modules.tuned import TunedRegionsGraph, TunedVision
 from gpt4roi_export.onnx_files import graph_bytes, take_out_weights
 from gpt4roi_export.skeletons import FOLDER, Skeletons
+from gpt4roi_export.tuned import TunedSizes
 from gpt4roi_runtime.storage import written_aside
 
 
-def make_skeletons(settings: NamingSettings) -> Skeletons:
+def make_skeletons(sizes: TunedSizes) -> Skeletons:
     """Export both graphs and take their weights out.
 
     Args:
-        settings: Decides the shapes of the outputs.
+        sizes: Decides the shapes of the outputs.
     """
     torch.manual_seed(0)
-    encode = EmbeddedEncodeGraph(settings.n_rows, settings.embedding_length)
-    regions = EmbeddedRegionsGraph(settings.n_rows, settings.embedding_length, SIDE_PX)
-    return Skeletons(
-        encode=take_out_weights(export_encode(encode, SIDE_PX), encode.state_dict().keys()),
-        regions=take_out_weights(export_regions(regions, LEVELS), regions.state_dict().keys()),
-    )
+    vision = TunedVision(sizes)
+    encode, regions = export_encode(vision, sizes.side_px), export_regions(TunedRegionsGraph(vision), sizes.levels)
+    return Skeletons(encode=_without(encode, vision), regions=_without(regions, vision))
+
+
+def _without(model: onnx.ModelProto, vision: TunedVision) -> onnx.ModelProto:
+    """Take out those of the weights that the graph has."""
+    own = {tensor.name for tensor in model.graph.initializer}
+    return take_out_weights(model, own & vision.state_dict().keys())
 
 
 def write_skeletons(skeletons: Skeletons, folder: Path = FOLDER) -> tuple[Path, ...]:

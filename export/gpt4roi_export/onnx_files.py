@@ -101,16 +101,23 @@ def put_in_weights(skeleton: onnx.ModelProto, inputs: Collection[str], weights: 
     return model
 
 
+_DTYPES: Mapping[int, np.dtype[np.generic]] = {
+    onnx.TensorProto.FLOAT: np.dtype("<f4"),
+    onnx.TensorProto.FLOAT16: np.dtype("<f2"),
+}
+"""Little-endian on every machine: that is the order of ONNX's raw data."""
+
+
 def _weight(place: onnx.ValueInfoProto, weights: Weights) -> onnx.TensorProto:
-    wanted = tuple(dim.dim_value for dim in place.type.tensor_type.shape.dim)
+    tensor_type = place.type.tensor_type
+    wanted = tuple(dim.dim_value for dim in tensor_type.shape.dim)
+    dtype = _DTYPES[tensor_type.elem_type]
     array = weights.get(place.name)
-    if array is None or array.dtype != np.float32 or array.shape != wanted:
+    if array is None or array.dtype != dtype or array.shape != wanted:
         found = "nothing" if array is None else f"{array.dtype} {array.shape}"
         raise BundleError(
-            f"weight {place.name!r}: found {found}, the graph wants float32 {wanted}",
+            f"weight {place.name!r}: found {found}, the graph wants {dtype} {wanted}",
             "The weights are not those that the skeleton was made for.",
         )
-    # Little-endian on every machine: that is the order of ONNX's raw data.
-    return onnx.helper.make_tensor(
-        place.name, onnx.TensorProto.FLOAT, wanted, np.ascontiguousarray(array, dtype="<f4").tobytes(), raw=True
-    )
+    raw = np.ascontiguousarray(array, dtype=dtype).tobytes()
+    return onnx.helper.make_tensor(place.name, tensor_type.elem_type, wanted, raw, raw=True)

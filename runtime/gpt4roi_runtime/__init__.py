@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     from gpt4roi_runtime.image import load_image
     from gpt4roi_runtime.llm.decoder import Sampling
     from gpt4roi_runtime.overlay import draw_regions, region_colour, save_overlay
-    from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
+    from gpt4roi_runtime.pipeline import EncodedImage, Pipeline, Proposer
     from gpt4roi_runtime.prompt import Turn
     from gpt4roi_runtime.verification import Check, verify_bundle
+    from gpt4roi_runtime.vision.proposals import Proposal
 
 _HOMES = {
     "backends.llama_cpp_settings": ("LlamaCppSettings",),
@@ -70,9 +71,10 @@ _HOMES = {
     "image": ("load_image",),
     "llm.decoder": ("Sampling",),
     "overlay": ("draw_regions", "region_colour", "save_overlay"),
-    "pipeline": ("EncodedImage", "Pipeline"),
+    "pipeline": ("EncodedImage", "Pipeline", "Proposer"),
     "prompt": ("Turn",),
     "verification": ("Check", "verify_bundle"),
+    "vision.proposals": ("Proposal",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -97,6 +99,8 @@ __all__ = [
     "NumericError",
     "OutputError",
     "Pipeline",
+    "Proposal",
+    "Proposer",
     "QuestionError",
     "RegionError",
     "Sampling",

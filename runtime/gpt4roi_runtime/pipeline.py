@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 
 from gpt4roi_runtime.arrays import EmbeddingRows, RegionEmbeddings, RgbImage
-from gpt4roi_runtime.backends.load import EngineSettings, load_engines
+from gpt4roi_runtime.backends.load import EngineSettings, detector_of, load_detector, load_engines
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
 from gpt4roi_runtime.errors import BundleError, ContextOverflowError, RegionError, SettingsError
 from gpt4roi_runtime.events import Done, Event, StopReason, TextDelta
@@ -32,8 +32,10 @@ from gpt4roi_runtime.prompt import (
     lay_out,
 )
 from gpt4roi_runtime.timing import Stopwatch
+from gpt4roi_runtime.vision.detector import Detector
 from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures
 from gpt4roi_runtime.vision.preprocess import preprocess
+from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES, Proposal, check_settings, propose
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,53 @@ class _Request:
     n_rows: int
 
 
+class Proposer(AbstractContextManager["Proposer"]):
+    """A bundle's detector alone, loaded without the rest of the model: use it as a context manager, or ``close`` it.
+
+    Attributes:
+        bundle: What was opened.
+        detector: The detecting engine.
+        load_s: Wall-clock seconds of checking and loading.
+    """
+
+    def __init__(self, bundle: Bundle, detector: Detector, load_s: float = 0.0) -> None:
+        self.bundle = bundle
+        self.detector = detector
+        self.load_s = load_s
+
+    @classmethod
+    def open(cls, folder: Path, settings: EngineSettings | None = None) -> "Proposer":
+        """Check the detector of the bundle at ``folder``, hash included, and load it.
+
+        Raises:
+            BundleError: The folder is not a bundle, has no detector, or is not what its manifest says.
+            EngineError: The engine is missing or fails.
+        """
+        return cls.of_bundle(open_bundle(folder), settings or EngineSettings())
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, settings: EngineSettings) -> "Proposer":
+        """The same for a bundle whose manifest was read."""
+        started_s = perf_counter()
+        return cls(bundle, load_detector(bundle, settings), perf_counter() - started_s)
+
+    def propose(
+        self, image: RgbImage, *, threshold: float | None = None, max_boxes: int = DEFAULT_MAX_BOXES
+    ) -> tuple[Proposal, ...]:
+        """Find boxes worth a question; see ``Pipeline.propose``."""
+        how = detector_of(self.bundle)
+        return propose(image, self.detector, how, threshold=threshold, max_boxes=max_boxes)
+
+    def close(self) -> None:
+        """Free the engine; closing twice is harmless."""
+        self.detector.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class Pipeline(AbstractContextManager["Pipeline"]):
     """A bundle with its engines loaded: use it as a context manager, or call ``close``. One question at a time.
 
@@ -82,13 +131,23 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         encoder: The vision engine.
         decoder: The language engine.
         load_s: Wall-clock seconds of checking and loading.
+        settings: What the engines were loaded with.
     """
 
-    def __init__(self, bundle: Bundle, encoder: Encoder, decoder: Decoder, load_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        encoder: Encoder,
+        decoder: Decoder,
+        load_s: float = 0.0,
+        settings: EngineSettings | None = None,
+    ) -> None:
         self.bundle = bundle
         self.encoder = encoder
         self.decoder = decoder
         self.load_s = load_s
+        self.settings = settings or EngineSettings()
+        self._proposer: Proposer | None = None
 
     @classmethod
     def open(cls, folder: Path, settings: EngineSettings | None = None) -> "Pipeline":
@@ -100,8 +159,32 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         """
         started_s = perf_counter()
         bundle = open_bundle(folder)
-        encoder, decoder = load_engines(bundle, settings or EngineSettings())
-        return cls(bundle, encoder, decoder, perf_counter() - started_s)
+        settings = settings or EngineSettings()
+        encoder, decoder = load_engines(bundle, settings)
+        return cls(bundle, encoder, decoder, perf_counter() - started_s, settings)
+
+    def propose(
+        self, image: RgbImage, *, threshold: float | None = None, max_boxes: int = DEFAULT_MAX_BOXES
+    ) -> tuple[Proposal, ...]:
+        """Find boxes worth a question, with the bundle's own detector; the first call loads it.
+
+        Args:
+            image: UInt8 ``[h w 3]``.
+            threshold: Least score, 0..1; None takes what the bundle recommends.
+            max_boxes: Most proposals, 1 to 100.
+
+        Returns:
+            Proposals, the best score first; none where nothing reaches the threshold.
+
+        Raises:
+            SettingsError: ``threshold`` or ``max_boxes`` is out of its range.
+            BundleError: The bundle has no detector, or one that is not what the manifest says.
+            EngineError: The engine is missing or fails.
+        """
+        check_settings(threshold, max_boxes)
+        if self._proposer is None:
+            self._proposer = Proposer.of_bundle(self.bundle, self.settings)
+        return self._proposer.propose(image, threshold=threshold, max_boxes=max_boxes)
 
     def encode(self, image: RgbImage) -> EncodedImage:
         """Run the encode graph on a photo, uint8 ``[h w 3]``: once an image.
@@ -175,9 +258,11 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         )
 
     def close(self) -> None:
-        """Free both engines; closing twice is harmless."""
+        """Free all engines; closing twice is harmless."""
         self.encoder.close()
         self.decoder.close()
+        if self._proposer is not None:
+            self._proposer.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

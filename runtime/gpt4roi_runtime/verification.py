@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt4roi_runtime.backends.load import EngineSettings, load_decoder, load_encoder
+from gpt4roi_runtime.backends.load import EngineSettings, load_decoder, load_detector, load_encoder
 from gpt4roi_runtime.bundle.folder import Bundle, check_file, open_bundle
 from gpt4roi_runtime.errors import BundleError, Gpt4RoiError
 from gpt4roi_runtime.llm.decoder import Decoder
+from gpt4roi_runtime.vision.detector import Detector
 from gpt4roi_runtime.vision.encoder import Encoder
 
 
@@ -31,7 +32,7 @@ class Check:
 
 
 def verify_bundle(folder: Path) -> Iterator[Check]:
-    """Check manifest, files, graphs, language model and token ids, one after another."""
+    """Check manifest, files, graphs, detector, language model and token ids, one after another."""
     try:
         bundle = open_bundle(folder)
     except BundleError as error:
@@ -45,6 +46,8 @@ def verify_bundle(folder: Path) -> Iterator[Check]:
         yield check
     if sound:  # an engine is never shown a file that is not the one that was promised
         yield _checked("graphs: names, shapes, a run with 1 box and with the most", partial(_try_graphs, bundle))
+        if (how := bundle.manifest.detector) is not None:
+            yield _checked("detector: names, shapes, a run", partial(_try_detector, bundle, how.side_px))
         yield _checked("language model: sizes, token ids, an embedding", partial(_try_language, bundle))
 
 
@@ -68,6 +71,14 @@ def _try_graphs(bundle: Bundle) -> None:
             encoder.embed_regions(features.pyramid, np.tile(_SOME_BOX, (n_boxes, 1)))
     finally:
         encoder.close()
+
+
+def _try_detector(bundle: Bundle, side: int) -> None:
+    detector: Detector = load_detector(bundle, EngineSettings())
+    try:
+        detector.detect(np.zeros((1, 3, side, side), dtype=np.float32))
+    finally:
+        detector.close()
 
 
 def _try_language(bundle: Bundle) -> None:

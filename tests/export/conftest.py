@@ -24,9 +24,10 @@ def weight_sources() -> WeightSources:
 @pytest.fixture(scope="session")
 def assembled(weight_sources: WeightSources, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from gpt4roi_export.embedded_bundle import assemble
+    from gpt4roi_export.tuned_part import PACKAGED, TunedPart
 
     out = tmp_path_factory.mktemp("assembled") / "embedded"
-    assemble(weight_sources, out, lambda doing, done: None)
+    assemble(weight_sources, TunedPart.of(PACKAGED), out, lambda doing, done: None)
     return out
 
 

@@ -40,7 +40,7 @@ def test_ctrl_c_is_one_word(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.weights, "find", stop)
+    monkeypatch.setattr("gpt4roi_export.weights.find", stop)
     code = run(["embedded", "--out", str(tmp_path / "out"), "--weights-dir", str(tmp_path)], monkeypatch)
     assert (code, capsys.readouterr().err.strip()) == (130, "stopped")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt4roi_runtime.bundle.folder import Bundle
+from gpt4roi_runtime.backends.load import EngineSettings
+from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
 from gpt4roi_runtime.bundle.manifest import (
     Decoding,
     FileEntry,
@@ -24,6 +25,7 @@ from gpt4roi_runtime.bundle.manifest import (
 from gpt4roi_runtime.errors import (
     BundleError,
     ContextOverflowError,
+    EngineError,
     QuestionError,
     RegionError,
     SettingsError,
@@ -31,8 +33,9 @@ from gpt4roi_runtime.errors import (
 from gpt4roi_runtime.events import Done, Event, TextDelta
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.llm.decoder import Sampling
-from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
+from gpt4roi_runtime.pipeline import EncodedImage, Pipeline, Proposer
 from gpt4roi_runtime.prompt import Turn
+from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.fakes import FakeDecoder, FakeEncoder
 
 BOX = Box(10, 20, 50, 60)
@@ -266,3 +269,33 @@ def test_white_space_round_an_answer_does_not_grow_into_the_history(
     assert first.answer == "a dog"
     second = done(list(pipeline.ask(image, "Why?", {1: BOX}, history=first.history)))
     assert second.prompt_text.endswith("?\nA: a dog\nQ:Why?\n")
+
+
+# --- proposals --------------------------------------------------------------------------------------------------------
+
+
+def test_proposals_load_the_detector_once_and_close_frees_it(tmp_path: Path) -> None:
+    bundle = open_bundle(write_detector_bundle(tmp_path))
+    photo = np.zeros((32, 32, 3), dtype=np.uint8)
+    with Pipeline(bundle, FakeEncoder(), FakeDecoder(), settings=EngineSettings(vision_threads=1)) as pipeline:
+        (proposal,) = pipeline.propose(photo)
+        assert (proposal.name, proposal.box) == ("cup", Box(4, 4, 20, 20))
+        (tmp_path / "detector.onnx").unlink()
+        assert pipeline.propose(photo, threshold=0.5, max_boxes=1) == (proposal,)
+        assert pipeline.propose(photo, threshold=0.95) == ()
+    with pytest.raises(EngineError, match="closed"):
+        pipeline.propose(photo)
+
+
+def test_proposals_of_a_bundle_without_a_detector_are_refused() -> None:
+    with Pipeline(fake_bundle(), FakeEncoder(), FakeDecoder()) as pipeline:
+        with pytest.raises(BundleError, match="no detector"):
+            pipeline.propose(np.zeros((32, 32, 3), dtype=np.uint8))
+        with pytest.raises(SettingsError, match="101"):  # before anything is loaded
+            pipeline.propose(np.zeros((32, 32, 3), dtype=np.uint8), max_boxes=101)
+
+
+def test_a_proposer_needs_nothing_else_of_the_bundle(tmp_path: Path) -> None:
+    folder = write_detector_bundle(tmp_path)  # its other files are no graphs
+    with Proposer.open(folder, EngineSettings(vision_threads=1)) as proposer:
+        assert [one.name for one in proposer.propose(np.zeros((32, 32, 3), dtype=np.uint8))] == ["cup"]

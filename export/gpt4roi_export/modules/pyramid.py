@@ -30,13 +30,14 @@ class LevelFusion(nn.Module):
     level (GPT4RoI, section 3.2; the arithmetic is that of the released code's feature fusion).
 
     Args:
-        width: Channels of every level, a multiple of 4 and of the 64 groups.
+        width: Channels of every level, a multiple of 4 and of the groups.
+        groups: Of the norm.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, groups: int = GROUPS) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)
-        self.norm = nn.GroupNorm(GROUPS, width, eps=NORM_EPS)
+        self.norm = nn.GroupNorm(groups, width, eps=NORM_EPS)
 
     def forward(self, levels: Levels) -> Levels:
         """All new levels from all old ones, finest first, each ``[1, width, side, side]``."""
@@ -75,13 +76,14 @@ class Pyramid(nn.Module):
         # The released code upsamples, appends the coordinates, then convolves 1x1. Bilinear weights sum to one and
         # the coordinates are linear, so convolving on the ViT's own grid gives the same at 1/64 of the work.
         grid = features.shape[-1]
-        convolved = self.level_convs[index](torch.cat([features, _coordinates(features)], dim=1))
+        convolved = self.level_convs[index](with_coordinates(features))
         return resize(convolved, grid * 2 ** (N_LEVELS - 1 - index))
 
 
-def _coordinates(features: Tensor) -> Tensor:
-    """x, then y, each from -1 to 1 inclusive over the map: ``[1, 2, h, w]``."""
-    height, width = features.shape[-2:]
-    x = torch.linspace(-1.0, 1.0, width, dtype=features.dtype, device=features.device).expand(1, 1, height, width)
+def with_coordinates(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c+2 h w"]:
+    """Two more channels: x, then y, each from -1 to 1 inclusive over the map."""
+    batch, _, height, width = features.shape
+    x = torch.linspace(-1.0, 1.0, width, dtype=features.dtype, device=features.device)
     y = torch.linspace(-1.0, 1.0, height, dtype=features.dtype, device=features.device)
-    return torch.cat([x, y[:, None].expand(1, 1, height, width)], dim=1)
+    plane = (batch, 1, height, width)
+    return torch.cat([features, x.expand(plane), y[:, None].expand(plane)], dim=1)

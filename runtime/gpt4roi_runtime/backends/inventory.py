@@ -5,7 +5,7 @@ from importlib import metadata
 
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
-from gpt4roi_runtime.backends.onnxruntime import import_onnxruntime
+from gpt4roi_runtime.backends.onnx_graph import import_onnxruntime
 from gpt4roi_runtime.errors import EngineError
 
 ONNXRUNTIME_DISTRIBUTIONS = (

@@ -9,9 +9,12 @@ from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.backends.llama_cpp_first_run import FirstRun
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
+from gpt4roi_runtime.backends.onnxruntime_detector import OnnxRuntimeDetector
+from gpt4roi_runtime.bundle import manifest as nouns
 from gpt4roi_runtime.bundle.folder import Bundle, check_file
 from gpt4roi_runtime.errors import BundleError, SettingsError
 from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder
+from gpt4roi_runtime.vision.detector import Detector
 from gpt4roi_runtime.vision.encoder import Encoder
 
 
@@ -75,6 +78,32 @@ def load_encoder(bundle: Bundle, settings: EngineSettings) -> Encoder:
         EngineError: The engine is missing or fails.
     """
     return OnnxRuntimeEncoder(bundle, n_threads=settings.vision_threads)
+
+
+def detector_of(bundle: Bundle) -> nouns.Detector:
+    """What the manifest says of the graph that proposes boxes.
+
+    Raises:
+        BundleError: The bundle has none.
+    """
+    if bundle.manifest.detector is None:
+        raise BundleError(
+            f"the bundle {bundle.folder} has no detector, so it cannot propose boxes",
+            "Give the boxes yourself (--region); `gpt4roi-export embedded --force` makes a bundle that has one.",
+        )
+    return bundle.manifest.detector
+
+
+def load_detector(bundle: Bundle, settings: EngineSettings) -> Detector:
+    """Check and load the graph that proposes boxes.
+
+    Raises:
+        BundleError: The bundle has none, its file was changed, or it is not what the manifest says.
+        EngineError: The engine is missing or fails.
+    """
+    how = detector_of(bundle)
+    check_file(bundle, how.graph)
+    return OnnxRuntimeDetector(bundle.path_of(how.graph), how, n_threads=settings.vision_threads)
 
 
 def load_decoder(bundle: Bundle, settings: EngineSettings, cancel: CancelCheck = lambda: False) -> Decoder:

@@ -1,30 +1,19 @@
 """The two graphs in ONNX Runtime on the CPU; knows no photo, no prompt and no language model."""
 
-import posixpath
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
 from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
-from gpt4roi_runtime.backends.onnx_external_data import external_locations
+from gpt4roi_runtime.backends.onnx_graph import OnnxGraph
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.bundle.manifest import FileEntry
-from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError
+from gpt4roi_runtime.errors import EngineError
 from gpt4roi_runtime.vision.contract import (
     BOXES,
     PIXELS,
     GraphContract,
-    TensorContract,
     encode_contract,
     pyramid_name,
     regions_contract,
 )
 from gpt4roi_runtime.vision.encoder import ImageFeatures
-
-_ONNX_FLOAT32 = "tensor(float)"
 
 
 class OnnxRuntimeEncoder:
@@ -40,11 +29,15 @@ class OnnxRuntimeEncoder:
     """
 
     def __init__(self, bundle: Bundle, *, n_threads: int = 0) -> None:
-        ort = import_onnxruntime()
-        self._engine = f"ONNX Runtime {ort.__version__} (CPU)"
         vision = bundle.manifest.vision
-        self._encode: _Graph | None = _Graph(ort, bundle, vision.encode, encode_contract(bundle.manifest), n_threads)
-        self._regions: _Graph | None = _Graph(ort, bundle, vision.regions, regions_contract(bundle.manifest), n_threads)
+        weight_files = [bundle.path_of(external) for external in vision.external_data]
+
+        def load(entry: FileEntry, contract: GraphContract) -> OnnxGraph:
+            return OnnxGraph(bundle.path_of(entry), contract, weight_files=weight_files, n_threads=n_threads)
+
+        self._encode: OnnxGraph | None = load(vision.encode, encode_contract(bundle.manifest))
+        self._regions: OnnxGraph | None = load(vision.regions, regions_contract(bundle.manifest))
+        self._engine = self._encode.engine
 
     @property
     def engine(self) -> str:
@@ -68,107 +61,7 @@ class OnnxRuntimeEncoder:
         self._encode = self._regions = None
 
 
-def import_onnxruntime() -> Any:
-    """The module, imported when it is first needed.
-
-    Raises:
-        EngineMissingError: No distribution is installed, or what is installed is broken.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise EngineMissingError(
-            f"ONNX Runtime cannot be imported: {error}", "pip install 'gpt4roi-edge[cpu]'"
-        ) from error
-    if not hasattr(onnxruntime, "InferenceSession"):
-        raise EngineMissingError(
-            "ONNX Runtime is broken: two of its distributions were mixed and one was removed",
-            "pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'gpt4roi-edge[cpu]'",
-        )
-    return onnxruntime
-
-
-class _Graph:
-    """One loaded graph, held to its contract when it is loaded and whenever it has run."""
-
-    def __init__(self, ort: Any, bundle: Bundle, entry: FileEntry, contract: GraphContract, n_threads: int) -> None:
-        path = bundle.path_of(entry)
-        _check_external_weights(bundle, entry)
-        self._contract = contract
-        self._session = _session(ort, path, n_threads)
-        _check(path, "input", contract.inputs, self._session.get_inputs())
-        _check(path, "output", contract.outputs, self._session.get_outputs())
-
-    def run(self, feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
-        """Outputs in the contract's order.
-
-        Raises:
-            EngineError: The engine failed, or an output has another shape than promised.
-            NumericError: An output holds NaN or infinity.
-        """
-        try:
-            outputs: list[npt.NDArray[np.float32]] = self._session.run(None, feeds)
-        except Exception as error:  # its exceptions share no base but Exception
-            raise EngineError(
-                f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
-            ) from error
-        for promised, values in zip(self._contract.outputs, outputs, strict=True):
-            expected = tuple(len(feeds[BOXES]) if size is None else size for size in promised.shape)
-            if values.shape != expected:
-                raise EngineError(f"the graph returned {promised.name} of shape {values.shape}, not {expected}", _AGAIN)
-            if not np.isfinite(values).all():
-                raise NumericError(
-                    f"the vision half returned NaN or infinity in {promised.name}",
-                    "The graph or its engine is broken: run `gpt4roi verify`, or try another engine.",
-                )
-        return outputs
-
-
-def _check_external_weights(bundle: Bundle, entry: FileEntry) -> None:
-    """An engine reads them relative to the graph's own folder; every one must be a file whose hash was checked."""
-    listed = {external.path for external in bundle.manifest.vision.external_data}
-    folder = posixpath.dirname(entry.path)
-    for location in sorted(external_locations(bundle.path_of(entry))):
-        if posixpath.normpath(posixpath.join(folder, location)) not in listed:
-            raise BundleError(
-                f"{bundle.path_of(entry)} reads weights from {location!r}, a file the manifest does not name", _AGAIN
-            )
-
-
-def _opened(graph: _Graph | None) -> _Graph:
+def _opened(graph: OnnxGraph | None) -> OnnxGraph:
     if graph is None:
         raise EngineError("the vision engine is closed", "Open the pipeline again.")
     return graph
-
-
-def _session(ort: Any, path: Path, n_threads: int) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = n_threads
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # and no other, whatever the file's name
-    options.log_severity_level = 4  # what matters comes back as an exception
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not slow the decoder
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no base but Exception
-        raise BundleError(f"ONNX Runtime cannot load {path}: {_first_line(error)}", _AGAIN) from error
-
-
-_AGAIN = "Export or assemble the bundle again; `gpt4roi verify` lists all that is off."
-
-
-def _check(path: Path, role: str, promised: Sequence[TensorContract], found: Sequence[Any]) -> None:
-    """Names, order, dtypes and every fixed axis."""
-    for contract, tensor in zip(promised, found, strict=False):
-        shape = tuple(size if isinstance(size, int) else None for size in tensor.shape)
-        if (tensor.name, tensor.type, shape) != (contract.name, _ONNX_FLOAT32, contract.shape):
-            raise BundleError(
-                f"{path}: {role} {tensor.name} is {tensor.type} {list(tensor.shape)}; the manifest says {contract}",
-                _AGAIN,
-            )
-    if len(promised) != len(found):
-        names = ", ".join(tensor.name for tensor in found)
-        raise BundleError(f"{path} has {len(found)} {role}s ({names}); the manifest says {len(promised)}", _AGAIN)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

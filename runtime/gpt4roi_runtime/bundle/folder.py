@@ -138,6 +138,7 @@ def _manifest(folder: Path, raw: bytes) -> Manifest:
     _check_paths(path, manifest)
     _check_preprocessing(path, manifest)
     _check_template(path, manifest)
+    _check_detector(path, manifest)
     return manifest
 
 
@@ -162,6 +163,20 @@ def _check_preprocessing(path: Path, manifest: Manifest) -> None:
         raise BundleError(f"{path} has a preprocessing that this version does not know: {how}", "See docs/bundle.md.")
     if any(abs(std) < _SMALLEST_STD for std in how.std):
         raise BundleError(f"{path} divides by a std of nearly 0: {how.std}", "See docs/bundle.md.")
+
+
+def _check_detector(path: Path, manifest: Manifest) -> None:
+    """Its levels must cover the whole of its input."""
+    how = manifest.detector
+    if how is None:
+        return
+    if any(how.side_px % stride for stride in how.strides):
+        raise BundleError(
+            f"{path} has a detector of {how.side_px} pixels, which strides {list(how.strides)} do not divide",
+            "See docs/bundle.md.",
+        )
+    if any(abs(std) < _SMALLEST_STD for std in how.std):
+        raise BundleError(f"{path} has a detector that divides by a std of nearly 0: {how.std}", "See docs/bundle.md.")
 
 
 def _check_template(path: Path, manifest: Manifest) -> None:

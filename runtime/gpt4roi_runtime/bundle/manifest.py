@@ -110,6 +110,41 @@ class Vision(Noun, frozen=True):
     external_data: tuple[FileEntry, ...] = ()
 
 
+class Detector(Noun, frozen=True):
+    """A graph that finds things on a photo by itself, so that their boxes can be proposed; another network's work.
+
+    Attributes:
+        graph: ONNX graph, complete in its one file: ``pixels`` -> ``scores``, ``distances``.
+        side_px: Side of the square it reads; a multiple of every stride.
+        fit: ``letterbox`` keeps the aspect ratio and leaves black bars on two sides; ``stretch`` does not keep it.
+        channels: Order of the colours in ``pixels``, ``mean`` and ``std``.
+        mean: Subtracted from 0..255.
+        std: Divided by.
+        strides: Pixels between two cells' centres, one number a level, in the order of the outputs' rows.
+        n_bins: Values that a side's distance is a distribution over: 0, 1, ... strides.
+        names: What it knows, in the order of its scores.
+        threshold: Score from which its makers would trust it.
+        overlap: Two boxes of one name with a greater intersection over union are one thing.
+    """
+
+    graph: FileEntry
+    side_px: Annotated[int, Meta(ge=32, le=2048)]
+    fit: Literal["letterbox", "stretch"]
+    channels: Literal["rgb", "bgr"]
+    mean: Factors
+    std: Factors
+    strides: Annotated[tuple[Annotated[int, Meta(ge=4, le=256)], ...], Meta(min_length=1, max_length=8)]
+    n_bins: Annotated[int, Meta(ge=2, le=64)]
+    names: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=2000)]
+    threshold: Annotated[float, Meta(ge=0, le=1)]
+    overlap: Annotated[float, Meta(ge=0, le=1)]
+
+    @property
+    def n_cells(self) -> int:
+        """Rows of both outputs."""
+        return sum((self.side_px // stride) ** 2 for stride in self.strides)
+
+
 class Language(Noun, frozen=True):
     """The GGUF and the facts of it that the runtime relies on.
 
@@ -209,6 +244,7 @@ class Manifest(Noun, frozen=True):
         prompt: The template.
         decoding: Recommended settings.
         licences: Of every part.
+        detector: A further graph that proposes boxes; absent if the bundle has none.
     """
 
     format: Literal["gpt4roi-bundle"]
@@ -222,8 +258,10 @@ class Manifest(Noun, frozen=True):
     prompt: Prompt
     decoding: Decoding
     licences: Annotated[tuple[Licence, ...], Meta(min_length=1)]
+    detector: Detector | None = None
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
         """Every file the manifest names."""
-        return (self.vision.encode, self.vision.regions, *self.vision.external_data, self.language.gguf)
+        detector = () if self.detector is None else (self.detector.graph,)
+        return (self.vision.encode, self.vision.regions, *self.vision.external_data, self.language.gguf, *detector)

@@ -6,7 +6,7 @@ import click
 
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
-from gpt4roi_runtime.bundle.manifest import Piece, Prompt, Resize, TextPiece, TokenPiece
+from gpt4roi_runtime.bundle.manifest import Detector, Piece, Prompt, Resize, TextPiece, TokenPiece
 from gpt4roi_runtime.cli.console import bundle_argument, plain, reports_errors
 from gpt4roi_runtime.errors import BundleError
 
@@ -53,9 +53,20 @@ def _sections(bundle: Bundle) -> list[tuple[str, list[str]]]:
                 f"{language.vocabulary_size} tokens, context {language.context_length}"
             ],
         ),
+        ("Detector", _detector(manifest.detector)),
         ("Prompt", _template(manifest.prompt)),
         ("Decoding", [f"temperature {manifest.decoding.temperature:g}, at most {manifest.decoding.max_tokens} tokens"]),
         ("Licences", [f"{licence.part}: {licence.spdx} ({licence.source})" for licence in manifest.licences]),
+    ]
+
+
+def _detector(how: Detector | None) -> list[str]:
+    if how is None:
+        return ["none: boxes are given, not proposed"]
+    return [
+        f"{len(how.names)} names ({', '.join(how.names[:3])}, ...), {how.n_cells} cells at strides {list(how.strides)}",
+        f"{how.fit} to {how.side_px} pixels square, {how.channels}, (pixel - {list(how.mean)}) / {list(how.std)}",
+        f"scores from {how.threshold:g}; one thing from an overlap of {how.overlap:g}",
     ]
 
 

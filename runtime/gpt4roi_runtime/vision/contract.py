@@ -1,11 +1,14 @@
-"""Names, order and shapes of what the two graphs read and return, as docs/bundle.md specifies them; knows no engine."""
+"""Names, order and shapes of what the graphs read and return, as docs/bundle.md specifies them; knows no engine."""
 
 from dataclasses import dataclass
 
-from gpt4roi_runtime.bundle.manifest import Manifest
+from gpt4roi_runtime.bundle.manifest import Detector, Manifest
 
 PIXELS, BOXES = "pixels", "boxes"
 IMAGE_EMBEDDINGS, REGION_EMBEDDINGS = "image_embeddings", "region_embeddings"
+SCORES, DISTANCES = "scores", "distances"
+N_SIDES = 4
+"""Left, top, right, bottom."""
 
 
 def pyramid_name(level: int) -> str:
@@ -45,6 +48,17 @@ def regions_contract(manifest: Manifest) -> GraphContract:
     rows = manifest.vision.n_rows_per_region
     embeddings = TensorContract(REGION_EMBEDDINGS, (None, rows, manifest.language.embedding_length))
     return GraphContract((*_pyramid(manifest), TensorContract(BOXES, (None, 4))), (embeddings,))
+
+
+def detector_contract(detector: Detector) -> GraphContract:
+    """``pixels`` -> ``scores``, ``distances``."""
+    return GraphContract(
+        (TensorContract(PIXELS, (1, 3, detector.side_px, detector.side_px)),),
+        (
+            TensorContract(SCORES, (1, detector.n_cells, len(detector.names))),
+            TensorContract(DISTANCES, (1, detector.n_cells, N_SIDES * detector.n_bins)),
+        ),
+    )
 
 
 def _pyramid(manifest: Manifest) -> tuple[TensorContract, ...]:

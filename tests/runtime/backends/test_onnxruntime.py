@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder, import_onnxruntime
+from gpt4roi_runtime.backends.onnx_graph import import_onnxruntime
+from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
 from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError
 from gpt4roi_runtime.vision.contract import encode_contract, regions_contract

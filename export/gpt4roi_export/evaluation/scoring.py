@@ -1,0 +1,217 @@
+"""Whether an answer is right: what it claims, held against what the right answer claims. Knows no model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gpt4roi_export.dialogues.kinds import kind_facts
+from gpt4roi_export.dialogues.words import plural
+from gpt4roi_export.evaluation import claims
+from gpt4roi_export.scene import Exchange, Scene
+from gpt4roi_runtime.prompt import mentions
+
+
+@dataclass(frozen=True)
+class Case:
+    """One answer and all that it is judged by.
+
+    Attributes:
+        exchange: The question, the right answer and the kind of question.
+        answer: What the model said.
+        scene: The facts.
+        accepted: For every region, the names that are right.
+        numbers: The regions that the dialogue has mentioned.
+    """
+
+    exchange: Exchange
+    answer: str
+    scene: Scene
+    accepted: tuple[frozenset[str], ...]
+    numbers: frozenset[int]
+
+    def calls_right(self, number: int, what: str) -> bool:
+        """Whether ``what``, bare, is a right name for the region; its color may stand before it."""
+        right = {claims.bare(name) for name in self.accepted[number - 1]}
+        return what in right or claims.without_color(what)[0] in right
+
+
+def names_right(case: Case) -> bool:
+    """Whether the answer gives a right name to the one region asked about, whatever it says of its certainty."""
+    return _name(case)
+
+
+def is_right(case: Case) -> bool:
+    """Whether the answer is right in all that its kind of question asks for."""
+    return _JUDGES[case.exchange.task](case)
+
+
+def asked_about(turns: tuple[Exchange, ...]) -> frozenset[int]:
+    """The regions that a dialogue has mentioned."""
+    return frozenset(mentions("\n".join(turn.question for turn in turns)))
+
+
+def _name(case: Case) -> bool:
+    """The region is the one that the question is about, which the right answer may call "it"."""
+    said = claims.name(case.answer)
+    truth = claims.name(case.exchange.answer)
+    same_name = [number for number in case.numbers if truth == claims.bare(case.scene.regions[number - 1].name or "")]
+    return any(case.calls_right(number, said) for number in same_name)
+
+
+def _unsure(case: Case) -> bool:
+    """A model that cannot know says so; if it knows after all, so much the better."""
+    return claims.is_unsure(case.answer) or _name(case)
+
+
+def _describe(case: Case) -> bool:
+    answer, truth = case.answer, case.exchange.answer
+    if claims.colors(_first_sentence(answer)) != claims.colors(_first_sentence(truth)):
+        return False
+    what = claims.without_color(claims.name(truth))[0]
+    about = [number for number in case.numbers if _is_called(case, number, what)]
+    if not any(case.calls_right(number, claims.name(answer)) for number in about):
+        return False
+    rest, true_rest = _rest(answer), _rest(truth)
+    return claims.size(rest) == claims.size(true_rest) and claims.place(rest) == claims.place(true_rest)
+
+
+def _is_called(case: Case, number: int, what: str) -> bool:
+    own = claims.bare(case.scene.regions[number - 1].name or "")
+    return what in (own, claims.without_color(own)[0])
+
+
+def _color(case: Case) -> bool:
+    return claims.colors(case.answer) == claims.colors(case.exchange.answer)
+
+
+def _position(case: Case) -> bool:
+    return claims.place(case.answer) == claims.place(case.exchange.answer)
+
+
+def _size(case: Case) -> bool:
+    return claims.size(case.answer) == claims.size(case.exchange.answer)
+
+
+def _yes_no(case: Case) -> bool:
+    return claims.yes_or_no(case.answer) == claims.yes_or_no(case.exchange.answer)
+
+
+def _kind(case: Case) -> bool:
+    if claims.yes_or_no(case.exchange.answer) is not None:
+        return _yes_no(case)
+    return claims.name(case.answer) == claims.name(case.exchange.answer)
+
+
+def _why(case: Case) -> bool:
+    """The truth is a denial, or grounds: every color is right, and the signs are those of the thing's kind."""
+    truth, answer = claims.normalised(case.exchange.answer), claims.normalised(case.answer)
+    denial = "not think"
+    if denial in truth or denial in answer:
+        return (denial in truth) == (denial in answer)
+    if claims.colors(answer) != claims.colors(truth):
+        return False
+    kinds = (kind_facts(case.scene.regions[number - 1].kind) for number in case.numbers)
+    signs = [claims.normalised(kind.signs) for kind in kinds if kind is not None]
+    return {sign for sign in signs if sign in answer} == {sign for sign in signs if sign in truth}
+
+
+def _relation(case: Case) -> bool:
+    return _yes_no(case) and claims.side(case.answer) == claims.side(case.exchange.answer)
+
+
+def _bigger(case: Case) -> bool:
+    truth = claims.bigger(case.exchange.answer, case.numbers)
+    return _yes_no(case) and claims.bigger(case.answer, case.numbers) == truth
+
+
+def _both(case: Case) -> bool:
+    truth, said = claims.names(case.exchange.answer), claims.names(case.answer)
+    return truth.keys() == said.keys() and all(case.calls_right(number, what) for number, what in said.items())
+
+
+def _compare(case: Case) -> bool:
+    numbers = asked_about((case.exchange,)) or case.numbers
+    truth, answer = case.exchange.answer, case.answer
+    if claims.bigger(answer, numbers) != claims.bigger(truth, numbers):
+        return False
+    if truth.startswith("Both"):
+        return _says_both(case, numbers)
+    said = {number: what for number, what in claims.names(answer).items() if number in claims.names(truth)}
+    return claims.names(truth).keys() == said.keys() and all(
+        case.calls_right(number, what) and _color_fits(case, number, what) for number, what in said.items()
+    )
+
+
+def _says_both(case: Case, numbers: frozenset[int]) -> bool:
+    """One name for both, and their colors, as in "Both are apples, but region1 is red and region2 is green"."""
+    answer = claims.normalised(case.answer)
+    right = set.intersection(*(set(case.accepted[number - 1]) for number in numbers))
+    if not any(answer.startswith(f"both are {claims.normalised(plural(name))}") for name in right):
+        return False
+    return claims.colors(answer) == claims.colors(case.exchange.answer) and {
+        number: what for number, what in claims.names(answer).items() if what in claims.colors(answer)
+    } == {
+        number: what
+        for number, what in claims.names(case.exchange.answer).items()
+        if what in claims.colors(case.exchange.answer)
+    }
+
+
+def _color_fits(case: Case, number: int, what: str) -> bool:
+    color = claims.without_color(what)[1]
+    return color is None or what in case.accepted[number - 1] or color == case.scene.regions[number - 1].color
+
+
+def _count(case: Case) -> bool:
+    return claims.count(case.answer) == claims.count(case.exchange.answer)
+
+
+def _choose(case: Case) -> bool:
+    said, truth = claims.regions(case.answer), claims.regions(case.exchange.answer)
+    return said == truth and (bool(truth) or claims.count(case.answer) == 0)
+
+
+def _missing(case: Case) -> bool:
+    """Both say that there is no such region."""
+    start = claims.normalised(case.exchange.answer).split(";")[0]
+    return claims.normalised(case.answer).startswith(start)
+
+
+def _image(case: Case) -> bool:
+    if claims.names(case.exchange.answer):
+        return _both(case)
+    return "draw a box" in case.answer.lower()
+
+
+def _beyond(case: Case) -> bool:
+    return "cannot tell" in case.answer.lower()
+
+
+def _first_sentence(text: str) -> str:
+    return text.replace("St. ", "St ").split(". ")[0]
+
+
+def _rest(text: str) -> str:
+    return text.replace("St. ", "St ").partition(". ")[2]
+
+
+_JUDGES: Mapping[str, Callable[[Case], bool]] = {
+    "name": _name,
+    "unsure": _unsure,
+    "describe": _describe,
+    "color": _color,
+    "position": _position,
+    "size": _size,
+    "kind": _kind,
+    "yesno": _yes_no,
+    "why": _why,
+    "relation": _relation,
+    "bigger": _bigger,
+    "compare": _compare,
+    "both": _both,
+    "same": _yes_no,
+    "count": _count,
+    "choose": _choose,
+    "missing": _missing,
+    "image": _image,
+    "beyond": _beyond,
+}

@@ -1,0 +1,1 @@
+"""Composed scenes: objects on backdrops, with facts about every region."""

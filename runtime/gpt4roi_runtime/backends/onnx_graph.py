@@ -1,0 +1,125 @@
+"""One ONNX graph in ONNX Runtime on the CPU, held to a contract; does not know what the graph is for."""
+
+import os.path
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpt4roi_runtime.backends.onnx_external_data import external_locations
+from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError
+from gpt4roi_runtime.vision.contract import BOXES, GraphContract, TensorContract
+
+_ONNX_FLOAT32 = "tensor(float)"
+
+
+def import_onnxruntime() -> Any:
+    """The module, imported when it is first needed.
+
+    Raises:
+        EngineMissingError: No distribution is installed, or what is installed is broken.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineMissingError(
+            f"ONNX Runtime cannot be imported: {error}", "pip install 'gpt4roi-edge[cpu]'"
+        ) from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise EngineMissingError(
+            "ONNX Runtime is broken: two of its distributions were mixed and one was removed",
+            "pip uninstall -y onnxruntime onnxruntime-gpu; pip install 'gpt4roi-edge[cpu]'",
+        )
+    return onnxruntime
+
+
+class OnnxGraph:
+    """One loaded graph, held to its contract when it is loaded and whenever it has run.
+
+    Args:
+        path: The file, whose hash was checked.
+        contract: What it reads and returns.
+        weight_files: Files that it may read weights from; their hashes were checked.
+        n_threads: 0 takes as many as there are cores.
+
+    Raises:
+        EngineMissingError: No onnxruntime distribution is installed.
+        BundleError: The graph cannot be loaded, reads another file, or differs from its contract.
+    """
+
+    def __init__(
+        self, path: Path, contract: GraphContract, *, weight_files: Collection[Path] = (), n_threads: int = 0
+    ) -> None:
+        ort = import_onnxruntime()
+        self.engine = f"ONNX Runtime {ort.__version__} (CPU)"
+        _check_external_weights(path, weight_files)
+        self._contract = contract
+        self._session = _session(ort, path, n_threads)
+        _check(path, "input", contract.inputs, self._session.get_inputs())
+        _check(path, "output", contract.outputs, self._session.get_outputs())
+
+    def run(self, feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
+        """Outputs in the contract's order.
+
+        Raises:
+            EngineError: The engine failed, or an output has another shape than promised.
+            NumericError: An output holds NaN or infinity.
+        """
+        try:
+            outputs: list[npt.NDArray[np.float32]] = self._session.run(None, feeds)
+        except Exception as error:  # its exceptions share no base but Exception
+            raise EngineError(
+                f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
+            ) from error
+        for promised, values in zip(self._contract.outputs, outputs, strict=True):
+            expected = tuple(len(feeds[BOXES]) if size is None else size for size in promised.shape)
+            if values.shape != expected:
+                raise EngineError(f"the graph returned {promised.name} of shape {values.shape}, not {expected}", _AGAIN)
+            if not np.isfinite(values).all():
+                raise NumericError(
+                    f"the vision half returned NaN or infinity in {promised.name}",
+                    "The graph or its engine is broken: run `gpt4roi verify`, or try another engine.",
+                )
+        return outputs
+
+
+def _check_external_weights(path: Path, allowed: Collection[Path]) -> None:
+    """An engine reads them relative to the graph's own folder; every one must be a file whose hash was checked."""
+    for location in sorted(external_locations(path)):
+        if Path(location).is_absolute() or Path(os.path.normpath(path.parent / location)) not in allowed:
+            raise BundleError(f"{path} reads weights from {location!r}, a file the manifest does not name", _AGAIN)
+
+
+def _session(ort: Any, path: Path, n_threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # and no other, whatever the file's name
+    options.log_severity_level = 4  # what matters comes back as an exception
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not slow the decoder
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base but Exception
+        raise BundleError(f"ONNX Runtime cannot load {path}: {_first_line(error)}", _AGAIN) from error
+
+
+_AGAIN = "Export or assemble the bundle again; `gpt4roi verify` lists all that is off."
+
+
+def _check(path: Path, role: str, promised: Sequence[TensorContract], found: Sequence[Any]) -> None:
+    """Names, order, dtypes and every fixed axis."""
+    for contract, tensor in zip(promised, found, strict=False):
+        shape = tuple(size if isinstance(size, int) else None for size in tensor.shape)
+        if (tensor.name, tensor.type, shape) != (contract.name, _ONNX_FLOAT32, contract.shape):
+            raise BundleError(
+                f"{path}: {role} {tensor.name} is {tensor.type} {list(tensor.shape)}; the manifest says {contract}",
+                _AGAIN,
+            )
+    if len(promised) != len(found):
+        names = ", ".join(tensor.name for tensor in found)
+        raise BundleError(f"{path} has {len(found)} {role}s ({names}); the manifest says {len(promised)}", _AGAIN)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
