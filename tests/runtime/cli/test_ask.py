@@ -86,7 +86,8 @@ class TestAnswers:
         assert turned["answer"] == upright["answer"]
 
     def test_sampling_follows_the_seed(self, run: Run, sample_photo: Path) -> None:
-        words = ("ask", sample_photo, *CUP, QUESTION, "--temperature", "1.5", "--seed")
+        # A tuned model is so sure of a short answer that it has to be let choose among all tokens, and hot.
+        words = ("ask", sample_photo, *CUP, QUESTION, "--temperature", "3", "--top-p", "1", "--top-k", "0", "--seed")
         assert run(*words, 1).stdout == run(*words, 1).stdout
         assert len({run(*words, seed).stdout for seed in (1, 2, 3)}) > 1
 
