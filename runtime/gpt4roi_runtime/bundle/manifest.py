@@ -229,6 +229,36 @@ class Licence(Noun, frozen=True):
     source: Text
 
 
+class Input(Noun, frozen=True):
+    """One file that a bundle was made from.
+
+    Attributes:
+        part: What it was taken for: ``base``, ``delta``, ``checkpoint``, ``clip``.
+        name: Its name, without any folder.
+        size_bytes: Exact size.
+        sha256: Hash of the whole file, 64 hex digits.
+    """
+
+    part: Name
+    name: Name
+    size_bytes: Annotated[int, Meta(ge=0)]
+    sha256: Sha256
+
+
+class Provenance(Noun, frozen=True):
+    """What a bundle was made from and how; the same inputs, settings and versions give the same bytes.
+
+    Attributes:
+        inputs: Every file that was read.
+        settings: What was asked for, by name.
+        versions: Of the programs and libraries that made it, by name.
+    """
+
+    inputs: Annotated[tuple[Input, ...], Meta(max_length=1024)]
+    settings: dict[Name, Text]
+    versions: dict[Name, Text]
+
+
 class Manifest(Noun, frozen=True):
     """The whole of ``manifest.json``.
 
@@ -245,6 +275,7 @@ class Manifest(Noun, frozen=True):
         decoding: Recommended settings.
         licences: Of every part.
         detector: A further graph that proposes boxes; absent if the bundle has none.
+        provenance: What it was made from; absent where nobody wrote it down.
     """
 
     format: Literal["gpt4roi-bundle"]
@@ -259,6 +290,7 @@ class Manifest(Noun, frozen=True):
     decoding: Decoding
     licences: Annotated[tuple[Licence, ...], Meta(min_length=1)]
     detector: Detector | None = None
+    provenance: Provenance | None = None
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
