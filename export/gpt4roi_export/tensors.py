@@ -5,7 +5,7 @@ A checkpoint of 27 GB passes through a laptop's memory one tensor at a time.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ class TensorFacts:
     dtype: str
 
 
+@runtime_checkable
 class Tensors(Protocol):
     """A source of arrays: a checkpoint's files, two checkpoints added up, or a dictionary."""
 
