@@ -16,13 +16,14 @@ SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "nu
 def model(**other: object) -> LlamaForCausalLM:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(5)
-        made: LlamaForCausalLM = LlamaForCausalLM(TransformersConfig.from_dict({**SIZES, **other})).eval()
+        made = LlamaForCausalLM(TransformersConfig.from_dict({**SIZES, **other}))
     with torch.no_grad():
         for parameter in made.parameters():
             if parameter.ndim == 1:  # norms that do nothing would hide a missing one
                 parameter.add_(torch.linspace(-0.2, 0.3, len(parameter)))
             else:
                 parameter.mul_(4.0)
+    made.train(mode=False)
     return made
 
 
