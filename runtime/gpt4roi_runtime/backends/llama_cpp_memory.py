@@ -1,9 +1,112 @@
-"""Does a model fit the free memory? Asked before llama.cpp is: the system kills a process that takes too much."""
+"""Bytes that llama.cpp takes for a model, from its header alone; and whether that fits the free memory.
+
+The second is asked before llama.cpp is: the system kills a process that takes too much. The formulas were held against
+what llama.cpp reports in its log for five shapes of model. Knows no vision and no device but this machine's memory.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
 
 import psutil
 
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
 from gpt4roi_runtime.errors import EngineError
+
+KvType = Literal["f16", "q8_0"]
+
+CONTEXT_STEP = 256
+"""llama.cpp makes contexts of multiples of it."""
+
+_FLOAT_BYTES, _HALF_BYTES = 4, 2
+_Q8_0_BYTES, _Q8_0_WEIGHTS = 34, 32
+_BYTES_PER_TOKEN = 420  # text, kind and score of a token and its entries in three look-up tables, measured
+_WIDTHS_BESIDE_SCORES, _WIDTHS_BESIDE_FEED_FORWARD, _WIDTHS_BESIDE_LOGITS = 4, 4, 3
+_FEED_FORWARD_ROWS = 3  # gate, up and their product
+
+
+@dataclass(frozen=True)
+class ContextSizes:
+    """What a context of llama.cpp is made with.
+
+    Attributes:
+        context_length: Rows of the KV cache, as asked for.
+        batch_size: Most rows in one call.
+        feed_forward_length: Width between the two halves of a layer's feed-forward part.
+        flash_attention: Whether the attention of a batch is fused.
+        kv_type: Type of the cache's numbers.
+        n_sequences: Answers that are written side by side; they share the cache's rows.
+    """
+
+    context_length: int
+    batch_size: int
+    feed_forward_length: int
+    flash_attention: bool
+    kv_type: KvType = "f16"
+    n_sequences: int = 1
+
+    @property
+    def n_cells(self) -> int:
+        """Rows of the KV cache as llama.cpp makes it."""
+        return padded_context(self.context_length)
+
+    @property
+    def n_batch_rows(self) -> int:
+        """Rows of one call; never more than were asked for."""
+        return min(self.batch_size, self.context_length)
+
+
+def padded_context(context_length: int) -> int:
+    """Rows that llama.cpp really makes: the next multiple of 256."""
+    return -(-context_length // CONTEXT_STEP) * CONTEXT_STEP
+
+
+def kv_cache_bytes(header: GgufHeader, sizes: ContextSizes) -> int:
+    """Bytes of the KV cache: layers x heads of keys x (key + value) x rows, in the cache's type."""
+    halves = header.kv_cache_bytes(sizes.n_cells)
+    if sizes.kv_type == "f16":
+        return halves
+    return halves * _Q8_0_BYTES // (_Q8_0_WEIGHTS * _HALF_BYTES)
+
+
+def compute_buffer_bytes(header: GgufHeader, sizes: ContextSizes) -> int:
+    """Bytes of the buffer that holds numbers on their way: the largest of three moments, all float32.
+
+    * attention without fusion: a score for every pair of head, batch row and cache row, the mask, and 4 rows of the
+      model's width beside those of queries, keys and values;
+    * feed-forward: 3 rows of its width and 4 of the model's, and the mask (of halves where attention is fused);
+    * logits: one row of the vocabulary for every sequence.
+    """
+    rows, cells, width = sizes.n_batch_rows, sizes.n_cells, header.embedding_length
+    mask = rows * cells * (_HALF_BYTES if sizes.flash_attention else _FLOAT_BYTES)
+    feed_forward = _FEED_FORWARD_ROWS * sizes.feed_forward_length + _WIDTHS_BESIDE_FEED_FORWARD * width
+    moments = [rows * feed_forward * _FLOAT_BYTES + mask]
+    if not sizes.flash_attention:
+        queries = header.head_count * header.key_length
+        keys_and_values = header.head_count_kv * (header.key_length + header.value_length)
+        beside = _WIDTHS_BESIDE_SCORES * width + queries + keys_and_values
+        moments.append(rows * (header.head_count * cells + beside) * _FLOAT_BYTES + mask)
+    logits = sizes.n_sequences * header.vocabulary_size + _WIDTHS_BESIDE_LOGITS * rows * width
+    return max(*moments, logits * _FLOAT_BYTES)
+
+
+def output_buffer_bytes(header: GgufHeader, sizes: ContextSizes) -> int:
+    """Bytes of the logits that are read back: one row of the vocabulary for every sequence."""
+    return sizes.n_sequences * header.vocabulary_size * _FLOAT_BYTES
+
+
+def scratch_bytes(header: GgufHeader, sizes: ContextSizes) -> int:
+    """Bytes in which a processor's matrix products keep one operand once more.
+
+    A batch's widest rows at 8 bits and a scale, or, where attention is not fused, all scores as half floats.
+    """
+    rows = sizes.n_batch_rows
+    widest = rows * sizes.feed_forward_length * _Q8_0_BYTES // _Q8_0_WEIGHTS
+    return widest if sizes.flash_attention else max(widest, rows * header.head_count * sizes.n_cells * _HALF_BYTES)
+
+
+def vocabulary_bytes(header: GgufHeader) -> int:
+    """Bytes of the vocabulary and its look-up tables."""
+    return header.vocabulary_size * _BYTES_PER_TOKEN
 
 
 def check_memory(header: GgufHeader, context_length: int) -> None:
@@ -12,7 +115,7 @@ def check_memory(header: GgufHeader, context_length: int) -> None:
     Raises:
         EngineError: Weights and KV cache do not fit the free memory.
     """
-    weights, cache = header.tensor_bytes, header.kv_cache_bytes(context_length)
+    weights, cache = header.tensor_bytes, header.kv_cache_bytes(padded_context(context_length))
     free = psutil.virtual_memory().available
     if weights + cache > free:
         raise EngineError(

@@ -9,6 +9,7 @@ _COMMANDS = {
     "chat": "Talk about a photo, several questions in a row.",
     "doctor": "Show machine and engines, and what to mend.",
     "info": "Show what is in a bundle.",
+    "plan": "Predict the memory a bundle takes on a device.",
     "propose": "Find boxes on a photo that may be worth a question.",
     "verify": "Check a bundle against its manifest.",
 }
