@@ -4,14 +4,16 @@ Knows both file formats (the zip of torch >= 1.6 and the pickles with raw storag
 
 A checkpoint is a pickle, and unpickling may call anything. Here the opcodes are read one by one by an interpreter that
 knows a dozen harmless ones, a few names and no way to call what it is not told; every size is checked against the file
-before anything is allocated.
+before anything is allocated. Where the numbers lie can be had without reading them.
 """
 
 import io
 import math
 import pickletools
 import reprlib
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +26,19 @@ from gpt4roi_runtime.errors import BundleError
 MAX_PICKLE_BYTES = 4 << 20
 """A 7B model needs 100 kB. Bounds the objects that a pickle of empty lists could make to a few hundred MB."""
 MAX_AXES = 8
+BFLOAT16 = "bfloat16"
+"""NumPy has no such dtype: such numbers are read as uint16 and widened to float32, which holds them exactly."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+_MAX_DIRECTORY_BYTES = 16 << 20
+_ZIP_MAGIC = b"PK\x03\x04"
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 _STORAGE_DTYPES = {
     "torch DoubleStorage": "<f8",
     "torch FloatStorage": "<f4",
     "torch HalfStorage": "<f2",
+    "torch BFloat16Storage": BFLOAT16,
     "torch LongStorage": "<i8",
     "torch IntStorage": "<i4",
     "torch ShortStorage": "<i2",
@@ -44,6 +52,30 @@ _ORDERED_DICT = "collections OrderedDict"
 _KNOWN_NAMES = {*_STORAGE_DTYPES, _REBUILD_TENSOR, _REBUILD_PARAMETER, _ORDERED_DICT}
 
 Buffer = bytes | memoryview
+BinaryFile = io.BufferedReader | io.BytesIO
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where one tensor's numbers lie in a checkpoint file; checked to lie inside it.
+
+    Attributes:
+        dtype: Of the file: NumPy's, or ``bfloat16``.
+        storage_at: First byte of the run of numbers that the tensor is a view of; tensors may share it.
+        n_stored: Numbers in that run.
+        crc32: Of the whole run, or ``None`` in the format that has none.
+        offset: First number of the tensor inside the run.
+        shape: Its axes.
+        strides: In numbers.
+    """
+
+    dtype: str
+    storage_at: int
+    n_stored: int
+    crc32: int | None
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -60,6 +92,19 @@ class _Storage:
     key: str
     dtype: str
     n_numbers: int
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n_numbers * raw_dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Where a run of bytes lies in the file."""
+
+    at: int
+    n_bytes: int
+    crc32: int | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +125,7 @@ def read_state_dict(content: Buffer, source: str) -> dict[str, NDArray[Any]]:
     """All arrays of a checkpoint, by name.
 
     Args:
-        content: The whole file; arrays whose layout allows it are read-only views of it.
+        content: The whole file; arrays are read-only views of it, bfloat16 excepted, which comes as float32.
         source: What to call the file in errors.
 
     Returns:
@@ -89,14 +134,56 @@ def read_state_dict(content: Buffer, source: str) -> dict[str, NDArray[Any]]:
     Raises:
         BundleError: The file is not a torch checkpoint of plain tensors, is damaged, or asks for anything else.
     """
+    layout = read_layout(io.BytesIO(content), source)
+    checked: set[int] = set()
+    for name, tensor in layout.items():
+        if tensor.crc32 is not None and tensor.storage_at not in checked:
+            n_bytes = tensor.n_stored * raw_dtype(tensor.dtype).itemsize
+            if zlib.crc32(content[tensor.storage_at : tensor.storage_at + n_bytes]) != tensor.crc32:
+                raise damaged_numbers(source, name)
+            checked.add(tensor.storage_at)
+    return {name: _as_array(tensor, content) for name, tensor in layout.items()}
+
+
+def read_layout(file: BinaryFile, source: str) -> dict[str, StoredTensor]:
+    """Where every tensor of a checkpoint lies, without reading its numbers.
+
+    Args:
+        file: Open at any place; closed by the caller.
+        source: What to call the file in errors.
+
+    Returns:
+        In the file's order.
+
+    Raises:
+        BundleError: The file is not a torch checkpoint of plain tensors, is cut off, or asks for anything else.
+    """
     try:
-        if bytes(content[:4]) == b"PK\x03\x04":
-            return _read_zip(content)
-        return _read_legacy(memoryview(content))
+        n_bytes = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        return _zip_layout(file, n_bytes) if file.read(4) == _ZIP_MAGIC else _legacy_layout(file, n_bytes)
     except BundleError as refused:
         raise BundleError(f"{source}: {refused.problem}", refused.advice) from None
-    except zipfile.BadZipFile as damaged:
+    # What zipfile raises for directories that were tampered with.
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OverflowError) as damaged:
         raise BundleError(f"{source}: damaged zip ({damaged})", _ADVICE) from damaged
+
+
+def raw_dtype(dtype: str) -> np.dtype[Any]:
+    """The dtype to read a file's bytes with."""
+    return np.dtype("<u2" if dtype == BFLOAT16 else dtype)
+
+
+def widened(raw: NDArray[Any]) -> NDArray[Any]:
+    """The bits of bfloat16 (uint16) as float32 of the same numbers."""
+    bits = raw.astype(np.uint32)
+    bits <<= 16
+    return bits.view(np.float32)
+
+
+def damaged_numbers(source: str, name: str) -> BundleError:
+    """The error of a tensor whose bytes do not have the checksum that the file says."""
+    return BundleError(f"{source}: the bytes of tensor {name!r} do not match their checksum", _ADVICE)
 
 
 _ADVICE = "Expected a torch checkpoint that holds tensors by name and nothing else; fetch the file again."
@@ -114,41 +201,75 @@ def _shown(value: object) -> str:
 # ---- the two file formats ----
 
 
-def _read_zip(content: Buffer) -> dict[str, NDArray[Any]]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+class _Directory:
+    """A zip file for ``zipfile``, which would read a directory of any size that the file claims."""
+
+    def __init__(self, file: BinaryFile) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, n_bytes: int = -1, /) -> bytes:
+        if n_bytes > _MAX_DIRECTORY_BYTES:
+            raise _refuse(f"a zip directory of {n_bytes} bytes, expected at most {_MAX_DIRECTORY_BYTES}")
+        return self._file.read(n_bytes)
+
+
+def _zip_layout(file: BinaryFile, n_file_bytes: int) -> dict[str, StoredTensor]:
+    with zipfile.ZipFile(_Directory(file)) as archive:
         members = {info.filename: info for info in archive.infolist()}
-        pickles = [name for name in members if name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise _refuse(f"zip with {len(pickles)} data.pkl")
-        folder = pickles[0].removesuffix("data.pkl")
+    pickles = [name for name in members if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise _refuse(f"zip with {len(pickles)} data.pkl")
+    folder = pickles[0].removesuffix("data.pkl")
 
-        def member(name: str, most_bytes: int) -> bytes:
-            info = members.get(folder + name)
-            if info is None:
-                raise _refuse(f"no {name} in the zip")
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size > most_bytes:
-                raise _refuse(f"{name} is compressed, or larger than {most_bytes} bytes")
-            return archive.read(info)
+    def member(name: str) -> _Span:
+        info = members.get(folder + name)
+        if info is None:
+            raise _refuse(f"no {name} in the zip")
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+            raise _refuse(f"{name} is compressed or encrypted")
+        return _member_span(file, info, n_file_bytes)
 
-        if folder + "byteorder" in members and member("byteorder", 16) != b"little":
-            raise _refuse("written on a big-endian machine")
-        tensors = _tensors(_Interpreter(memoryview(member("data.pkl", MAX_PICKLE_BYTES))).run().value)
-        storages: dict[str, Buffer] = {}
-        for storage in _storages(tensors).values():
-            n_bytes = storage.n_numbers * np.dtype(storage.dtype).itemsize
-            data = member(f"data/{storage.key}", n_bytes)
-            if len(data) != n_bytes:
-                raise _refuse(f"storage {storage.key!r} has {len(data)} bytes, expected {n_bytes}")
-            storages[storage.key] = data
-    return {name: _as_array(name, tensor, storages) for name, tensor in tensors.items()}
+    if folder + "byteorder" in members and _content(file, member("byteorder"), 16) != b"little":
+        raise _refuse("written on a big-endian machine")
+    content = _content(file, member("data.pkl"), MAX_PICKLE_BYTES)
+    tensors = _tensors(_Interpreter(memoryview(content)).run().value)
+    spans: dict[str, _Span] = {}
+    for storage in _storages(tensors).values():
+        spans[storage.key] = member(f"data/{storage.key}")
+        if spans[storage.key].n_bytes != storage.n_bytes:
+            raise _refuse(f"storage {storage.key!r} has {spans[storage.key].n_bytes} bytes, expected {storage.n_bytes}")
+    return {name: _stored(name, tensor, spans) for name, tensor in tensors.items()}
 
 
-def _read_legacy(content: memoryview) -> dict[str, NDArray[Any]]:
+def _member_span(file: BinaryFile, info: zipfile.ZipInfo, n_file_bytes: int) -> _Span:
+    """Where a member's bytes lie: behind its own header, whose length only the header tells."""
+    file.seek(info.header_offset)
+    header = file.read(_LOCAL_HEADER.size)
+    magic, n_name, n_extra = _LOCAL_HEADER.unpack(header) if len(header) == _LOCAL_HEADER.size else (b"", 0, 0)
+    at = info.header_offset + _LOCAL_HEADER.size + n_name + n_extra
+    if magic != _ZIP_MAGIC or at + info.file_size > n_file_bytes:
+        raise _refuse(f"{info.filename} is not where the zip's directory says")
+    return _Span(at, info.file_size, info.CRC)
+
+
+def _content(file: BinaryFile, span: _Span, most_bytes: int) -> bytes:
+    if span.n_bytes > most_bytes:
+        raise _refuse(f"a part that should be small is larger than {most_bytes} bytes")
+    file.seek(span.at)
+    content = file.read(span.n_bytes)
+    if zlib.crc32(content) != span.crc32:
+        raise _refuse("damaged zip (wrong checksum)")
+    return content
+
+
+def _legacy_layout(file: BinaryFile, n_file_bytes: int) -> dict[str, StoredTensor]:
     """Five pickles (magic, protocol, machine, the dictionary, storage keys), then each storage: count, numbers."""
     position = 0
     pickles = []
     for _ in range(5):
-        parsed = _Interpreter(content[position : position + MAX_PICKLE_BYTES]).run()
+        file.seek(position)
+        parsed = _Interpreter(memoryview(file.read(MAX_PICKLE_BYTES))).run()
         pickles.append(parsed.value)
         position += parsed.n_bytes
         if pickles[0] != _LEGACY_MAGIC:
@@ -160,18 +281,18 @@ def _read_legacy(content: memoryview) -> dict[str, NDArray[Any]]:
     declared = _storages(tensors)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(declared):
         raise _refuse("the list of storages does not match the tensors")
-    storages: dict[str, Buffer] = {}
+    spans: dict[str, _Span] = {}
     for key in keys:
         storage = declared[key]
-        n_bytes = storage.n_numbers * np.dtype(storage.dtype).itemsize
-        head, body = content[position : position + 8], content[position + 8 : position + 8 + n_bytes]
-        if int.from_bytes(head, "little") != storage.n_numbers or len(body) != n_bytes:
+        file.seek(position)
+        head = file.read(8)
+        position += 8 + storage.n_bytes
+        if int.from_bytes(head, "little") != storage.n_numbers or position > n_file_bytes:
             raise _refuse(f"storage {key!r} is cut off or not {storage.n_numbers} numbers long")
-        storages[storage.key] = body
-        position += 8 + n_bytes
-    if position != len(content):
-        raise _refuse(f"{len(content) - position} bytes behind the last storage")
-    return {name: _as_array(name, tensor, storages) for name, tensor in tensors.items()}
+        spans[key] = _Span(position - storage.n_bytes, storage.n_bytes, None)
+    if position != n_file_bytes:
+        raise _refuse(f"{n_file_bytes - position} bytes behind the last storage")
+    return {name: _stored(name, tensor, spans) for name, tensor in tensors.items()}
 
 
 def _tensors(value: object) -> dict[str, _Tensor]:
@@ -191,18 +312,30 @@ def _storages(tensors: Mapping[str, _Tensor]) -> dict[str, _Storage]:
     return declared
 
 
-def _as_array(name: str, tensor: _Tensor, storages: Mapping[str, Buffer]) -> NDArray[Any]:
-    shape, strides = tensor.shape, tensor.strides
+def _stored(name: str, tensor: _Tensor, spans: Mapping[str, _Span]) -> StoredTensor:
+    shape, strides, storage = tensor.shape, tensor.strides, tensor.storage
     n_numbers = math.prod(shape)
     last = tensor.offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     # More elements than the storage has would be an expanded view: a few bytes in the file, gigabytes in memory.
-    if n_numbers and (last >= tensor.storage.n_numbers or n_numbers > tensor.storage.n_numbers):
-        raise _refuse(f"tensor {name!r} {shape} reaches outside its storage of {tensor.storage.n_numbers} numbers")
-    numbers = np.frombuffer(storages[tensor.storage.key], dtype=tensor.storage.dtype)
-    if not n_numbers:
-        return np.zeros(shape, dtype=numbers.dtype)
-    steps = tuple(stride * numbers.itemsize for stride in strides)
-    return np.lib.stride_tricks.as_strided(numbers[tensor.offset :], shape, steps, writeable=False)
+    if n_numbers and (last >= storage.n_numbers or n_numbers > storage.n_numbers):
+        raise _refuse(f"tensor {name!r} {shape} reaches outside its storage of {storage.n_numbers} numbers")
+    span = spans[storage.key]
+    return StoredTensor(storage.dtype, span.at, storage.n_numbers, span.crc32, tensor.offset, shape, strides)
+
+
+def _as_array(tensor: StoredTensor, content: Buffer) -> NDArray[Any]:
+    numbers = np.frombuffer(content, raw_dtype(tensor.dtype), tensor.n_stored, tensor.storage_at)
+    if not math.prod(tensor.shape):
+        numbers = np.zeros(tensor.shape, dtype=numbers.dtype)
+    else:
+        numbers = strided_view(numbers[tensor.offset :], tensor)
+    return widened(numbers) if tensor.dtype == BFLOAT16 else numbers
+
+
+def strided_view(numbers: NDArray[Any], tensor: StoredTensor) -> NDArray[Any]:
+    """A tensor as a read-only view of numbers that begin with its own first one."""
+    steps = tuple(stride * numbers.itemsize for stride in tensor.strides)
+    return np.lib.stride_tricks.as_strided(numbers, tensor.shape, steps, writeable=False)
 
 
 # ---- the pickle's opcodes ----

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt4roi_export.state_dict import read_state_dict
+from gpt4roi_export.state_dict import read_layout, read_state_dict
 from gpt4roi_export.weights import WeightSources, read_member
 from gpt4roi_runtime.errors import BundleError
 
@@ -39,6 +39,8 @@ def tensors() -> dict[str, torch.Tensor]:
             "scalar": torch.tensor(3.5),
             "empty": torch.zeros(0, 4),
             "half": torch.randn(3).half(),
+            "bfloat": torch.randn(3, 2).bfloat16(),
+            "turned bfloat": torch.randn(3, 2).bfloat16().T,
             "double": torch.randn(3).double(),
             "long": torch.arange(4),
             "int": torch.arange(4, dtype=torch.int32),
@@ -57,7 +59,8 @@ def test_reads_what_torch_reads(*, as_zip: bool) -> None:
     ours = read_state_dict(content, "file")
     assert list(ours) == list(reference)
     for name, tensor in reference.items():
-        expected = tensor.detach().numpy()
+        # NumPy has no bfloat16; float32 holds the same numbers.
+        expected = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
         assert ours[name].dtype == expected.dtype
         np.testing.assert_array_equal(ours[name], expected)
 
@@ -72,6 +75,15 @@ def test_arrays_cannot_be_written_to() -> None:
     array = read_state_dict(saved({"a": torch.ones(3)}, as_zip=False), "file")["a"]
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 2
+
+
+def test_a_flipped_bit_among_a_zips_numbers_is_noticed() -> None:
+    content = bytearray(saved({"a": torch.arange(64.0), "b": torch.ones(3)}, as_zip=True))
+    place = read_layout(io.BytesIO(content), "file")["a"]
+    assert np.frombuffer(content, "<f4", place.n_stored, place.storage_at).tolist() == list(range(64))
+    content[place.storage_at + 17] ^= 1
+    with pytest.raises(BundleError, match="tensor 'a' do not match their checksum"):
+        read_state_dict(bytes(content), "file")
 
 
 @pytest.mark.bundle
