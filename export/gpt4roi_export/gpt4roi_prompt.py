@@ -5,9 +5,7 @@ The checkpoint's files do not carry it. Does not know which ids the tokenizer ga
 
 from gpt4roi_runtime.bundle.manifest import ImagePiece, Prompt, TextPiece, TokenPiece
 
-BOS, IMAGE_START, IMAGE_END = "<s>", "<im_start>", "<im_end>"
-SPECIAL_TOKENS = (BOS, IMAGE_START, IMAGE_END)
-"""Those that stand in the template; regions and the image are rows, not tokens."""
+IMAGE_START, IMAGE_END = "<im_start>", "<im_end>"
 ADDED_TOKENS = ("<im_patch>", IMAGE_START, IMAGE_END, "<bbox>", "<point>")
 """What the authors added to LLaMA's vocabulary."""
 MOST_NEW_TOKENS = 1024
@@ -15,11 +13,15 @@ TEMPERATURE = 0.2
 """Both as in the authors' demo."""
 
 
-def gpt4roi_prompt() -> Prompt:
-    """The template of the manifest."""
+def gpt4roi_prompt(bos: str | None) -> Prompt:
+    """The template of the manifest.
+
+    Args:
+        bos: The token that the checkpoint's tokenizer puts first, if it puts one.
+    """
     return Prompt(
         opening=(
-            TokenPiece(token=BOS),
+            *(() if bos is None else (TokenPiece(token=bos),)),
             TextPiece(
                 text="A chat between a curious human and an artificial intelligence assistant. The assistant gives "
                 "helpful, detailed, and polite answers to the human's questions.\n\n### Human: The "
@@ -34,5 +36,7 @@ def gpt4roi_prompt() -> Prompt:
         lead_writer="model",
         after_answer=(TextPiece(text="\n### Human: "),),
         stop=("###",),
-        reserved=(*ADDED_TOKENS, BOS, "</s>", "###"),
+        reserved=(*ADDED_TOKENS, "<s>", "</s>", "###"),
+        # The slow tokenizer that it was trained with strips white space beside every added token.
+        space_at_slots="dropped",
     )

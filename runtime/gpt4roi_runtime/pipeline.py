@@ -28,6 +28,7 @@ from gpt4roi_runtime.prompt import (
     TokenChunk,
     Turn,
     as_text,
+    as_tokenised,
     check_dialogue,
     lay_out,
 )
@@ -237,8 +238,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         decoding = self.bundle.manifest.decoding
         limit = decoding.max_tokens if max_tokens is None else max_tokens
         self._check(image, question, regions, history, limit)
-        chunks = lay_out(self.bundle.manifest.prompt, history, question)
-        token_ids = tuple(self._token_ids(chunk) for chunk in chunks)
+        template = self.bundle.manifest.prompt
+        chunks = lay_out(template, history, question)
+        token_ids = tuple(self._token_ids(chunk) for chunk in as_tokenised(template, chunks))
         n_rows = sum(len(ids) + self._n_slot_rows(chunk) for chunk, ids in zip(chunks, token_ids, strict=True))
         self._check_context(n_rows)
         return self._answer(

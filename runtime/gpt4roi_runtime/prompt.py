@@ -144,6 +144,31 @@ def lay_out(template: Prompt, history: Sequence[Turn], question: str) -> tuple[C
     return tuple(_joined(chunks))
 
 
+def as_tokenised(template: Prompt, chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
+    """The same chunks with their texts as the tokenizer must see them; some may be empty.
+
+    GPT4RoI's tokenizer cuts white space off, line breaks too, on both sides of every word that it knows as one token:
+    it reads ``is region1 <bbox> doing`` as ``is region1``, ``<bbox>``, ``doing``. The model knows it no other way.
+
+    Args:
+        template: From the bundle's manifest.
+        chunks: From ``lay_out``.
+    """
+    if template.space_at_slots == "kept":
+        return tuple(chunks)
+    last = len(chunks) - 1
+    return tuple(
+        _without_space(chunk, before=index > 0, behind=index < last) if isinstance(chunk, TextChunk) else chunk
+        for index, chunk in enumerate(chunks)
+    )
+
+
+def _without_space(chunk: TextChunk, *, before: bool, behind: bool) -> TextChunk:
+    """A text without its outer white space; texts never touch one another, so a neighbour is always something else."""
+    text = chunk.text.lstrip() if before else chunk.text
+    return TextChunk(text.rstrip() if behind else text)
+
+
 def as_text(chunks: Sequence[Chunk], n_image_rows: int) -> str:
     """The prompt for a person's eye, in the words of GPT4RoI's vocabulary."""
     return "".join(_as_word(chunk, n_image_rows) for chunk in chunks)

@@ -1,7 +1,9 @@
 """The order of an answer, with engines whose arithmetic can be followed."""
 
+import dataclasses
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -118,6 +120,22 @@ def test_rows_stand_in_reading_order(pipeline: Pipeline, decoder: FakeDecoder, i
     expected = [[1.0] * 4, [-1] * 4, [-1] * 4, *text, *[other] * 3, *between, *[box] * 3, *after]
     assert decoder.rows is not None
     np.testing.assert_allclose(decoder.rows, np.array(expected, dtype=np.float32))
+
+
+def test_space_that_the_template_drops_becomes_no_row_and_stays_in_the_prompts_text(decoder: FakeDecoder) -> None:
+    bundle = fake_bundle()
+    prompt = msgspec.structs.replace(bundle.manifest.prompt, space_at_slots="dropped")
+    manifest = msgspec.structs.replace(bundle.manifest, prompt=prompt)
+    pipeline = Pipeline(dataclasses.replace(bundle, manifest=manifest), FakeEncoder(), decoder)
+    image = pipeline.encode(np.zeros((80, 100, 3), dtype=np.uint8))
+    last = done(list(pipeline.ask(image, " <region1> <region2>", {1: BOX, 2: OTHER})))
+    box, other = [0.1, 0.25, 0.5, 0.75], [0, 0, 1, 1]
+    text, between = ([[float(ord(letter))] * 4 for letter in words] for words in ("Q: region1", "region2"))
+    expected = [[1.0] * 4, [-1] * 4, [-1] * 4, *text, *[box] * 3, *between, *[other] * 3]
+    assert decoder.rows is not None
+    np.testing.assert_allclose(decoder.rows, np.array(expected, dtype=np.float32))
+    assert last.n_prompt_rows == len(expected)
+    assert last.prompt_text == "<s><im_patch>*2Q: region1 <bbox> region2 <bbox>\n"
 
 
 def test_text_streams_and_adds_up_to_the_answer(pipeline: Pipeline, image: EncodedImage) -> None:

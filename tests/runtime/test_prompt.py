@@ -17,6 +17,7 @@ from gpt4roi_runtime.prompt import (
     TokenChunk,
     Turn,
     as_text,
+    as_tokenised,
     check_dialogue,
     lay_out,
     mentions,
@@ -265,3 +266,49 @@ def test_checking_ends_well_or_in_the_users_own_error(question: str, numbers: li
         check_dialogue([question], numbers)
     except (QuestionError, RegionError) as error:
         assert error.advice  # noqa: PT017 - either outcome is right
+
+
+# --- white space beside slots -----------------------------------------------------------------------------------------
+
+
+def test_white_space_is_kept_where_the_template_says_nothing() -> None:
+    chunks = lay_out(gpt4roi_prompt(), [], "Is <region1>\n bigger than\t<region2> ?")
+    assert as_tokenised(gpt4roi_prompt(), chunks) == chunks
+
+
+def test_white_space_is_dropped_where_a_text_touches_a_slot_and_nowhere_else() -> None:
+    template = plain_prompt(
+        opening=(TokenPiece(token="<s>"), TextPiece(text=" Q:  see "), ImagePiece(), TextPiece(text="\n\n  ")),  # noqa: S106
+        space_at_slots="dropped",
+    )
+    chunks = lay_out(template, [], "Is <region1>\n\tbigger  than\u3000<region2>  <region3>\n or not ? ")
+    assert as_tokenised(template, chunks) == (
+        TokenChunk("<s>"),
+        TextChunk("Q:  see"),
+        ImageSlot(),
+        TextChunk("Is region1"),
+        RegionSlot(1),
+        TextChunk("bigger  than\u3000region2"),
+        RegionSlot(2),
+        TextChunk("region3"),
+        RegionSlot(3),
+        TextChunk("or not ?  A: It is"),
+    )
+
+
+def test_a_text_of_nothing_but_white_space_between_two_slots_is_empty() -> None:
+    template = plain_prompt(
+        opening=(ImagePiece(), TextPiece(text=" \n"), TokenPiece(token="<s>")),  # noqa: S106
+        space_at_slots="dropped",
+    )
+    tokenised = as_tokenised(template, lay_out(template, [], "Why?"))
+    assert tokenised[:3] == (ImageSlot(), TextChunk(""), TokenChunk("<s>"))
+
+
+def test_the_first_and_the_last_text_keep_their_outer_space() -> None:
+    template = plain_prompt(opening=(TextPiece(text="  Q: "),), lead_writer="model", space_at_slots="dropped")
+    assert as_tokenised(template, lay_out(template, [], "<region1>")) == (
+        TextChunk("  Q: region1"),
+        RegionSlot(1),
+        TextChunk("A: "),
+    )

@@ -197,6 +197,8 @@ class Prompt(Noun, frozen=True):
         after_answer: Between an answer and the next question.
         stop: Text that ends an answer.
         reserved: Words a question must not contain.
+        space_at_slots: ``dropped`` if white space is cut off a text before it is tokenised, wherever the text touches
+            rows of the image or of a region or a special token; ``kept`` if it counts as text.
     """
 
     opening: Pieces
@@ -206,6 +208,7 @@ class Prompt(Noun, frozen=True):
     after_answer: Pieces
     stop: Annotated[tuple[Name, ...], Meta(max_length=16)]
     reserved: Annotated[tuple[Name, ...], Meta(max_length=256)]
+    space_at_slots: Literal["kept", "dropped"] = "kept"
 
 
 class Decoding(Noun, frozen=True):
