@@ -68,7 +68,7 @@ def _export(
     outputs: Sequence[str],
     dynamic: Mapping[str, dict[int, object]],
 ) -> onnx.ModelProto:
-    with _quiet_exporter():
+    with quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
@@ -83,12 +83,12 @@ def _export(
     if program is None:
         raise AssertionError("torch.onnx.export returns a program unless it is given a file")
     model: onnx.ModelProto = program.model_proto
-    _strip(model, name)
+    strip(model, name)
     check_graph(model)
     return model
 
 
-def _strip(model: onnx.ModelProto, name: str) -> None:
+def strip(model: onnx.ModelProto, name: str) -> None:
     """Remove what does not change the numbers: source paths, stack traces, intermediate shapes, versions."""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
@@ -111,7 +111,7 @@ def _strip(model: onnx.ModelProto, name: str) -> None:
 
 
 @contextmanager
-def _quiet_exporter() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """The exporter warns about torchvision, which we do not use, and about torch's own deprecated internals."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level

@@ -1,0 +1,78 @@
+"""A graph together with what each of its weights is made from; and the passes' common ground.
+
+Knows no checkpoint and no numbers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx
+
+from gpt4roi_export.vision_graphs.structure import Structure
+
+Part = Literal["values", "int8", "scales"]
+"""Of a parameter: its numbers; its numbers in 8 bits; what each output channel's 8-bit numbers are multiplied by."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One array of the weights' file; its dtype and shape are those of the graph's input of that name.
+
+    Attributes:
+        name: In the graph.
+        parameter: In our modules.
+        part: What of the parameter.
+        turned: Whether its two axes are exchanged.
+    """
+
+    name: str
+    parameter: str
+    part: Part = "values"
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A valid graph whose weights are further inputs.
+
+    Attributes:
+        model: The graph.
+        inputs: Names of the inputs that stay inputs.
+        stored: What the others are made from, parts of one parameter side by side.
+    """
+
+    model: onnx.ModelProto
+    inputs: tuple[str, ...]
+    stored: tuple[Stored, ...]
+
+    def copy_of_model(self) -> onnx.ModelProto:
+        """For a pass to change."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        return model
+
+
+def recipe_of(structure: Structure) -> Recipe:
+    """Every weight as it is, in float32."""
+    stored = tuple(Stored(name, name, turned=name in structure.turned) for name in structure.weights)
+    return Recipe(structure.model, structure.inputs, stored)
+
+
+def nodes_with_places(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.NodeProto]]:
+    """Every convolution and every product with a weight, as ``parameter#n``: its n-th use, in the order of the graph.
+
+    The torch modules run in the same order, so a number observed there finds its node here.
+    """
+    weights = {value.name for value in model.graph.input}
+    n_uses: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "MatMul") and node.input[1] in weights:
+            parameter = node.input[1]
+            yield place(parameter, n_uses.get(parameter, 0)), node
+            n_uses[parameter] = n_uses.get(parameter, 0) + 1
+
+
+def place(parameter: str, use: int) -> str:
+    """Name of one use of a weight; the first is number 0."""
+    return f"{parameter}#{use}"

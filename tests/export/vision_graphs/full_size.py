@@ -1,0 +1,90 @@
+"""One step of GPT4RoI-7B's vision half with random weights, in a process of its own so that its memory can be measured.
+
+    python full_size.py write-fp32|write-fp16|write-int8|reference|calibrate|check-fp32|... FOLDER
+
+Prints seconds, peak resident bytes, and for a check the parity of every stage, as JSON.
+"""
+
+import json
+import resource
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from gpt4roi_export.checkpoint import checkpoint_name
+from gpt4roi_export.modules.gpt4roi import VisionSizes
+from gpt4roi_export.tensors import Array, TensorFacts
+from gpt4roi_export.vision_graphs.parameters import known_shapes
+
+SIZES = VisionSizes()
+
+
+class RandomTensors:
+    """Every tensor made when it is asked for, in float16 as the released files have them."""
+
+    def __init__(self, *, clip: bool) -> None:
+        shapes = {_name(name): shape for name, shape in known_shapes(SIZES).items() if name.startswith("vit.") == clip}
+        self.facts = {name: TensorFacts(shape, "float16") for name, shape in shapes.items()}
+
+    def read(self, name: str) -> Array:
+        shape = self.facts[name].shape
+        values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
+        if len(shape) > 1:
+            values *= np.float32(np.sqrt(2 / np.prod(shape[1:])))
+        elif name.endswith("bias"):
+            values *= np.float32(0.1)
+        else:
+            values *= np.float32(0.1)
+            values += np.float32(1)
+        return values.astype(np.float16)
+
+
+def _name(ours: str) -> str:
+    if ours.startswith("vit."):
+        return "vision_model." + ours.removeprefix("vit.model.")
+    return ("" if ours.startswith("projector.") else "model.spi_module.") + checkpoint_name(ours)
+
+
+def pixels() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((1, 3, SIZES.side_px, SIZES.side_px), dtype=np.float32)
+
+
+def run(step: str, folder: Path) -> list[dict[str, object]]:
+    from gpt4roi_export.vision_graphs import calibration, check, eight_bits, streamed, write
+
+    boxes = calibration.some_boxes()[:3]
+    clip, release = RandomTensors(clip=True), RandomTensors(clip=False)
+    doing, _, precision = step.partition("-")
+    ranges, reference = folder / "ranges.json", folder / "reference.npz"
+    match doing:
+        case "write":
+            known = None
+            if ranges.exists() and precision == "int8":
+                known = {place: eight_bits.Range(*pair) for place, pair in json.loads(ranges.read_text()).items()}
+            out = folder / precision
+            out.mkdir(exist_ok=True)
+            write.write_graphs(SIZES, clip, release, out, write.VisionFormat(precision, known), lambda *_: None)
+        case "reference":
+            np.savez(reference, **streamed.reference_stages(SIZES, clip, release, pixels(), boxes))
+        case "calibrate":
+            seen = calibration.ranges_of(SIZES, clip, release, [pixels(), pixels()[:, ::-1].copy()], lambda *_: None)
+            ranges.write_text(json.dumps({place: (found.read, found.written) for place, found in seen.items()}))
+        case "check":
+            with np.load(reference) as stored:
+                stages = {name: stored[name] for name in stored.files}
+            report = check.check_graphs(folder / precision, stages, pixels(), boxes, precision)
+            return [
+                {"stage": s.stage, "error": s.relative_error, "cosine": s.cosine, "off": s.off} for s in report.stages
+            ]
+    return []
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    parity = run(sys.argv[1], Path(sys.argv[2]))
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    found = {"seconds": time.monotonic() - started, "peak_bytes": peak_bytes, "parity": parity}
+    sys.stdout.write(json.dumps(found) + "\n")
