@@ -37,10 +37,10 @@ def new_bundle(out: Path, *, replace: bool = False) -> Iterator[Path]:
     try:
         aside.mkdir(parents=True)
         yield aside
-        _put_in_place(aside, out, replace=replace)
+        put_in_place(aside, out, replace=replace)
     except OSError as failed:
         raise OutputError(
-            f"cannot write the bundle {out}: {failed}", "Check the free space (200 MB) and the folder's permissions."
+            f"cannot write the bundle {out}: {failed}", "Check the free space and the folder's permissions."
         ) from failed
     finally:
         # Also on Ctrl-C; after the rename there is nothing left to remove.
@@ -81,7 +81,18 @@ def require_free(out: Path, *, replace: bool) -> None:
     raise OutputError(f"{out} is already there", "Choose another folder; --force replaces a bundle, and nothing else.")
 
 
-def _put_in_place(aside: Path, out: Path, *, replace: bool) -> None:
+def put_in_place(aside: Path, out: Path, *, replace: bool) -> None:
+    """Let a complete folder become the bundle.
+
+    Args:
+        aside: Beside ``out``, on the same disk.
+        out: Where the bundle shall be.
+        replace: Whether a bundle that is already there may go.
+
+    Raises:
+        OutputError: Something is there that may not be replaced.
+        OSError: The disk refused.
+    """
     require_free(out, replace=replace)
     if not out.exists():
         aside.rename(out)

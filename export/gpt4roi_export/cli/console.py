@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import platformdirs
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gpt4roi_runtime.errors import EngineMissingError
 
@@ -39,7 +39,7 @@ def needs(distribution: str, extra: str) -> Iterator[None]:
 def progress_bar() -> Iterator[Callable[[str, float], None]]:
     """A bar on the error stream; nothing where that is not a terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda doing, done: bar.update(task, description=doing, completed=done)

@@ -4,11 +4,12 @@ Knows steps by name only. A step's files count once its name stands in the list,
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from gpt4roi_export.write_bundle import put_in_place
 from gpt4roi_runtime.errors import OutputError
 from gpt4roi_runtime.storage import written_aside
 
@@ -69,16 +70,22 @@ class WorkFolder:
         self._done = _Done(self._done.key, (*self._done.steps, name))
         self._write()
 
-    def become(self, out: Path) -> None:
+    def become(self, out: Path, *, without: Sequence[str] = (), replace: bool = False) -> None:
         """Turn into the bundle, by one rename.
 
+        Args:
+            out: The bundle.
+            without: Files that were only needed on the way.
+            replace: Whether a bundle that is there may go.
+
         Raises:
-            OutputError: The rename failed.
+            OutputError: Something else is there, or the rename failed.
         """
         try:
-            self.path.rename(out)
-            # Last, so that nothing is done twice should the rename fail; a reader ignores the file.
-            (out / _LIST).unlink()
+            put_in_place(self.path, out, replace=replace)
+            # Last, so that nothing is done twice should the rename fail; a reader ignores such files.
+            for name in (_LIST, *without):
+                (out / name).unlink()
         except OSError as failed:
             raise OutputError(
                 f"cannot move {self.path} to {out}: {failed.strerror or failed}", "Make room there and import again."

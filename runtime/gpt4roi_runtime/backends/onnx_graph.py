@@ -35,6 +35,15 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def engine_name() -> str:
+    """Name and version of the engine.
+
+    Raises:
+        EngineMissingError: It is not installed.
+    """
+    return f"ONNX Runtime {import_onnxruntime().__version__} (CPU)"
+
+
 class OnnxGraph:
     """One loaded graph, held to its contract when it is loaded and whenever it has run.
 
@@ -53,7 +62,7 @@ class OnnxGraph:
         self, path: Path, contract: GraphContract, *, weight_files: Collection[Path] = (), n_threads: int = 0
     ) -> None:
         ort = import_onnxruntime()
-        self.engine = f"ONNX Runtime {ort.__version__} (CPU)"
+        self.engine = engine_name()
         _check_external_weights(path, weight_files)
         self._contract = contract
         self._session = _session(ort, path, n_threads)
