@@ -16,11 +16,11 @@ HELMET := 280,345,512,512
 
 # Two pips in one environment at the same time would break it.
 .NOTPARALLEL:
-.PHONY: help setup llama bundle demo test test-slow lint format bench clean
+.PHONY: help setup llama bundle demo test test-slow lint format bench import-7b clean
 .DEFAULT_GOAL := help
 
 help: ## show these verbs
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -44,7 +44,7 @@ $(VENV)/.dev: $(VENV)/.base
 	@$(PIP) --editable '.[cpu,export,dev]'
 	@touch $@
 
-$(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/* export/gpt4roi_export/embedded_model/* export/gpt4roi_export/vocabulary/*) | $(WEIGHTS)
+$(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/* export/gpt4roi_export/embedded_model/* export/gpt4roi_export/vocabulary/* export/gpt4roi_export/nanodet/*) | $(WEIGHTS)
 	@$(BIN)/gpt4roi-export embedded --cache $(WEIGHTS) --force
 
 # The tests read the packages too, so they have to be there even if the bundle already is.
@@ -83,6 +83,10 @@ format: $(VENV)/.dev ## put the code into the project's form
 
 bench: setup ## measure what the README shows
 	$(BIN)/python bench/first_token.py
+
+WORK ?= .cache/import-7b
+import-7b: setup $(VENV)/.dev ## import a checkpoint of GPT4RoI-7B's size and measure it: 45 GB of disk; WORK=FOLDER
+	$(BIN)/python bench/import_7b.py --work $(WORK)
 
 clean: ## remove what the verbs made
 	rm -rf $(VENV) .cache demo.png

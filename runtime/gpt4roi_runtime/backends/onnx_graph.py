@@ -105,6 +105,8 @@ def _session(ort: Any, path: Path, n_threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.add_session_config_entry("session.load_model_format", "ONNX")  # and no other, whatever the file's name
+    # From the second run on it would keep one block for all values, beside what the first run keeps anyway.
+    options.enable_mem_pattern = False
     options.log_severity_level = 4  # what matters comes back as an exception
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not slow the decoder
     try:

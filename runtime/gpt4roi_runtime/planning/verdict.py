@@ -61,7 +61,5 @@ def _notes(facts: BundleFacts, device: Device) -> Iterator[str]:
             f"Building the engines on the device takes some {_ENGINE_BUILD_BYTES // MIB} MiB at GPT4RoI's size, "
             "before the language model is loaded."
         )
-    else:
-        yield "ONNX Runtime keeps about as much again as the encode graph's values once it encodes a second image."
-        if not facts.vision.encode_needs.seen.complete:
-            yield "The encode graph has operators this estimate does not know; the pyramid stands in for them."
+    elif not facts.vision.encode_needs.seen.complete:
+        yield "The encode graph has operators this estimate does not know; the pyramid stands in for them."
