@@ -75,7 +75,7 @@ def _run(
     inputs = tuple(TensorContract(name, _free(name, array.shape)) for name, array in feeds.items())
     contract = GraphContract(inputs, tuple(TensorContract(name, _free(name, shape)) for name, shape in outputs.items()))
     files = (written.encode_weights, written.regions_weights)
-    graph = OnnxGraph(path, contract, weight_files=files, n_threads=n_threads)
+    graph = OnnxGraph(path, contract, weight_files=files, n_threads=n_threads, lean=True)
     return dict(zip(outputs, graph.run(feeds), strict=True))
 
 

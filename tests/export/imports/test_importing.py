@@ -18,6 +18,7 @@ from gpt4roi_export.imports.importing import ImportSettings, import_release, vis
 from gpt4roi_export.imports.sources import Folders, Sources, open_sources
 from gpt4roi_export.synthesis.synthesize import SynthesizedFolders
 from gpt4roi_export.vision_graphs.streamed import reference_stages
+from gpt4roi_export.vision_graphs.write import Precision, write_graphs
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.bundle.folder import open_bundle
@@ -127,7 +128,7 @@ def test_other_settings_begin_anew(sources: Sources, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(("vision", "cosine"), [("fp16", 0.999), ("int8", 0.99)])
-def test_smaller_graphs_are_near_enough(sources: Sources, tmp_path: Path, vision: str, cosine: float) -> None:
+def test_smaller_graphs_are_near_enough(sources: Sources, tmp_path: Path, vision: Precision, cosine: float) -> None:
     settings = replace(HALF, vision=vision)
     made = import_release(sources, settings, tmp_path / "bundle", silent)
     assert made.parity is not None
@@ -140,7 +141,7 @@ def test_graphs_that_are_off_are_refused_unless_forced(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A matrix is read wrongly while the graphs are written, and rightly for the reference."""
-    real_write = importing.write_graphs
+    real_write = write_graphs
     name = "model.spi_module.roi_align.updims.weight"
 
     class Wrong:
