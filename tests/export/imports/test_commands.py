@@ -16,16 +16,20 @@ from gpt4roi_runtime.bundle.folder import open_bundle
 Run = Callable[..., tuple[int, str, str]]
 
 
+def main_and_exit() -> None:
+    """As the installed script does: ``main`` itself only exits where something was wrong."""
+    cli.main()
+    sys.exit(0)
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Exit status and what was printed."""
 
     def act(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["gpt4roi-export", *map(str, words)])
-        # main ends by itself where all went well.
         with pytest.raises(SystemExit) as ended:
-            cli.main()
-            sys.exit(0)
+            main_and_exit()
         assert isinstance(ended.value.code, int)
         printed = capsys.readouterr()
         assert "Traceback" not in printed.err
