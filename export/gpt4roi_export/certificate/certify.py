@@ -14,8 +14,8 @@ from gpt4roi_export.certificate.certificate import Certificate, Engine, comparis
 from gpt4roi_export.certificate.language_reference import next_token_logits
 from gpt4roi_export.certificate.samples import BOXES, PHOTO
 from gpt4roi_export.certificate.vision import VisionModel, check_vision
-from gpt4roi_export.language.llama_config import LlamaConfig
 from gpt4roi_export.parity import ParityLimits, Stages, compare
+from gpt4roi_export.released.sizes import LanguageSizes
 from gpt4roi_export.tensors import Tensors
 from gpt4roi_export.vision_graphs.write import PRECISIONS, Precision
 from gpt4roi_export.weights import Progress
@@ -51,12 +51,12 @@ class Checkpoint:
 
     Attributes:
         vision: Its vision side.
-        config: Sizes of its language model.
+        sizes: Of its language model.
         tensors: Of the whole GPT4RoI, base and delta added up.
     """
 
     vision: VisionModel
-    config: LlamaConfig
+    sizes: LanguageSizes
     tensors: Tensors
 
 
@@ -88,12 +88,12 @@ def certify(bundle: Bundle, checkpoint: Checkpoint, photo: Path | None, progress
         decoder.prefill(rows, lambda: False)
         candidate = decoder.logits()
         language_engine = decoder.info.engine
-    n_layers = checkpoint.config.num_hidden_layers
+    n_layers = checkpoint.sizes.n_layers
 
     def on_layer(done: int) -> None:
         progress(f"asking in torch, layer {done} of {n_layers}", 0.5 + 0.5 * done / n_layers)
 
-    reference = next_token_logits(checkpoint.tensors, checkpoint.config, rows, on_layer)
+    reference = next_token_logits(checkpoint.tensors, checkpoint.sizes, rows, on_layer)
     language = compare({LOGITS: reference}, {LOGITS: candidate}, language_limits(_setting(bundle, "language")))
     return Certificate(
         version=1,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpt4roi_export.gpt4roi_prompt import IMAGE_END, IMAGE_START, MOST_NEW_TOKENS, TEMPERATURE, gpt4roi_prompt
-from gpt4roi_export.language.llama_config import LlamaConfig
 from gpt4roi_export.language.vocabulary import Vocabulary
 from gpt4roi_export.modules.gpt4roi import VisionSizes
 from gpt4roi_export.modules.pyramid import N_LEVELS
+from gpt4roi_export.released.sizes import LanguageSizes
 from gpt4roi_export.vision_graphs.write import WrittenGraphs
 from gpt4roi_export.write_bundle import file_entry
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
@@ -20,14 +20,14 @@ PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def gpt4roi_manifest(
-    folder: Path, sizes: VisionSizes, config: LlamaConfig, vocabulary: Vocabulary, provenance: nouns.Provenance
+    folder: Path, sizes: VisionSizes, language: LanguageSizes, vocabulary: Vocabulary, provenance: nouns.Provenance
 ) -> nouns.Manifest:
     """The manifest of a folder that holds the graphs and the language model.
 
     Args:
         folder: The future bundle.
         sizes: Of the vision side.
-        config: Sizes of the language model.
+        language: Sizes of the language model.
         vocabulary: Its tokens.
         provenance: What it was made from.
 
@@ -35,7 +35,7 @@ def gpt4roi_manifest(
         BundleError: The language model's file is not what it should be, or the tokenizer lacks a token.
     """
     bos = vocabulary.text_of(vocabulary.bos) if vocabulary.add_bos else None
-    size = _common_size(config.num_hidden_layers, config.hidden_size)
+    size = _common_size(language.n_layers, language.hidden_size)
     return nouns.Manifest(
         format="gpt4roi-bundle",
         version=nouns.VERSION,

@@ -112,7 +112,7 @@ def import_release(
     inputs = steps.inputs()
     progress("hashing the bundle", _SHARES["language"])
     record = provenance(inputs, words)
-    manifest = gpt4roi_manifest(work.path, sources.sizes, sources.config, sources.vocabulary, record)
+    manifest = gpt4roi_manifest(work.path, sources.sizes, sources.gpt4roi.sizes, sources.vocabulary, record)
     write_manifest(work.path, manifest)
     work.become(out, without=(_INPUTS,), replace=replace)
     progress("done", 1.0)
@@ -123,7 +123,7 @@ def import_release(
 
 def checkpoint_of(sources: Sources) -> Checkpoint:
     """What a bundle of these sources is held against."""
-    return Checkpoint(vision_model(sources), sources.config, sources.gpt4roi.tensors)
+    return Checkpoint(vision_model(sources), sources.gpt4roi.sizes, sources.gpt4roi.tensors)
 
 
 def vision_model(sources: Sources) -> VisionModel:
@@ -189,8 +189,8 @@ class _Steps:
 
     def write_half(self, name: str) -> None:
         """The language model, whole."""
-        sources = self._sources
-        write_f16(sources.gpt4roi.tensors, sources.config, sources.vocabulary, self._folder / name, self._part("half"))
+        model, vocabulary = self._sources.gpt4roi, self._sources.vocabulary
+        write_f16(model.tensors, model.sizes, vocabulary, self._folder / name, self._part("half"))
 
     def quantise(self) -> None:
         """The language model as it stays."""

@@ -51,7 +51,7 @@ def predicted_room(sources: Sources, quantisation: str, stored: VisionFormat) ->
     Raises:
         SettingsError: There is no such quantisation.
     """
-    shape = shape_of_checkpoint(sources.config, sources.vocabulary)
+    shape = shape_of_checkpoint(sources.gpt4roi.sizes, sources.vocabulary)
     return Room(
         vision=predicted_graph_bytes(sources.sizes, stored),
         half=predicted_bytes(shape, "F16"),

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt4roi_export.language.llama_config import LlamaConfig, read_llama_config
 from gpt4roi_export.language.vocabulary import Vocabulary, read_vocabulary
 from gpt4roi_export.modules.gpt4roi import VisionSizes
 from gpt4roi_export.released.clip_release import ClipRelease
-from gpt4roi_export.released.configs import CONFIG_NAME
 from gpt4roi_export.released.language_release import LanguageRelease
 from gpt4roi_export.released.pairing import check_clip, check_pairing, pair
 from gpt4roi_export.released.read_release import read_clip, read_language
@@ -45,7 +43,6 @@ class Sources:
     Attributes:
         gpt4roi: Language model and region module, base and delta added up as they are read.
         clip: The vision tower.
-        config: Sizes of the language model.
         vocabulary: Its tokens.
         sizes: Of the vision side.
         files: Every file that is read, by what it was taken for.
@@ -54,7 +51,6 @@ class Sources:
 
     gpt4roi: LanguageRelease
     clip: ClipRelease
-    config: LlamaConfig
     vocabulary: Vocabulary
     sizes: VisionSizes
     files: Mapping[str, tuple[Path, ...]]
@@ -76,12 +72,10 @@ def open_sources(folders: Folders, *, forced: bool = False) -> Sources:
     gpt4roi, files, doubts = _gpt4roi(folders, forced=forced)
     check_clip(gpt4roi, clip)  # also that there is a region module
     tokenizer = gpt4roi.tokenizer
-    config = read_llama_config(gpt4roi.folder / CONFIG_NAME)
     return Sources(
         gpt4roi=gpt4roi,
         clip=clip,
-        config=config,
-        vocabulary=read_vocabulary(gpt4roi.folder, config.vocab_size, pieces=tokenizer.model),
+        vocabulary=read_vocabulary(gpt4roi.folder, gpt4roi.sizes.vocabulary_size, pieces=tokenizer.model),
         sizes=_vision_sizes(clip.sizes, gpt4roi.region),
         files={**files, "clip": clip.files},
         doubts=doubts,

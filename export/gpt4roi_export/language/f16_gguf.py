@@ -14,9 +14,9 @@ from jaxtyping import Float16, Float32, Shaped
 
 from gpt4roi_export.adapter import permute_rows
 from gpt4roi_export.language.aside import renamed_when_whole
-from gpt4roi_export.language.llama_config import LlamaConfig, checked
 from gpt4roi_export.language.llama_tensors import LlamaTensor, found_tensors
 from gpt4roi_export.language.vocabulary import Vocabulary
+from gpt4roi_export.released.sizes import LanguageSizes
 from gpt4roi_export.tensors import Tensors
 from gpt4roi_export.weights import Progress
 from gpt4roi_runtime.errors import BundleError
@@ -29,7 +29,7 @@ _QUANTISATION_VERSION = 2  # of the blocks' layouts; llama.cpp writes it into ev
 
 def write_f16(
     tensors: Tensors,
-    config: LlamaConfig,
+    sizes: LanguageSizes,
     vocabulary: Vocabulary,
     out: Path,
     progress: Progress,
@@ -40,26 +40,26 @@ def write_f16(
 
     Args:
         tensors: The checkpoint; tensors of the vision side in it are passed over.
-        config: Its sizes.
+        sizes: Its sizes.
         vocabulary: Its tokens, one for every row of ``embed_tokens``.
         out: The new file.
         progress: Told what is being done.
         name: What the model is called.
 
     Raises:
-        BundleError: Tensors are missing, do not fit the config, or hold numbers that a half float cannot.
+        BundleError: Tensors are missing, do not fit the sizes, or hold numbers that a half float cannot.
         OutputError: There is no room for the file, or it cannot be written.
     """
-    if len(vocabulary.tokens) != checked(config).vocab_size:
+    if len(vocabulary.tokens) != sizes.vocabulary_size:
         raise BundleError(
-            f"the vocabulary has {len(vocabulary.tokens)} tokens, config.json says {config.vocab_size}",
+            f"the vocabulary has {len(vocabulary.tokens)} tokens, config.json says {sizes.vocabulary_size}",
             "Expected the tokenizer files that belong to the weights.",
         )
-    steps = found_tensors(tensors.facts, config)
+    steps = found_tensors(tensors.facts, sizes)
     n_bytes, n_written = sum(map(stored_bytes, steps)), 0
     with (
         renamed_when_whole(out, n_bytes + vocabulary_bytes(vocabulary)) as aside,
-        _opened(aside, steps, config, vocabulary, name) as writer,
+        _opened(aside, steps, sizes, vocabulary, name) as writer,
     ):
         for step in steps:
             progress(_DOING, n_written / n_bytes)
@@ -80,11 +80,11 @@ def vocabulary_bytes(vocabulary: Vocabulary) -> int:
 
 @contextmanager
 def _opened(
-    path: Path, steps: Sequence[LlamaTensor], config: LlamaConfig, vocabulary: Vocabulary, name: str
+    path: Path, steps: Sequence[LlamaTensor], sizes: LanguageSizes, vocabulary: Vocabulary, name: str
 ) -> Iterator[GGUFWriter]:
     """A writer behind everything that stands before the weights."""
     writer = GGUFWriter(path, "llama")
-    _add_sizes(writer, config, name)
+    _add_sizes(writer, sizes, name)
     _add_vocabulary(writer, vocabulary)
     for step in steps:
         kind = np.float32 if step.is_norm else np.float16
@@ -98,18 +98,18 @@ def _opened(
         writer.close()
 
 
-def _add_sizes(writer: GGUFWriter, config: LlamaConfig, name: str) -> None:
+def _add_sizes(writer: GGUFWriter, sizes: LanguageSizes, name: str) -> None:
     writer.add_name(name)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_rope_dimension_count(config.head_width)
-    writer.add_rope_freq_base(config.rotary_base)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.n_heads_kv)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_vocab_size(config.vocab_size)
+    writer.add_context_length(sizes.context_length)
+    writer.add_embedding_length(sizes.hidden_size)
+    writer.add_block_count(sizes.n_layers)
+    writer.add_feed_forward_length(sizes.intermediate_size)
+    writer.add_rope_dimension_count(sizes.head_size)
+    writer.add_rope_freq_base(sizes.rope_theta)
+    writer.add_head_count(sizes.n_heads)
+    writer.add_head_count_kv(sizes.n_kv_heads)
+    writer.add_layer_norm_rms_eps(sizes.rms_eps)
+    writer.add_vocab_size(sizes.vocabulary_size)
     writer.add_file_type(LlamaFileType.MOSTLY_F16)
     writer.add_quantization_version(_QUANTISATION_VERSION)
 

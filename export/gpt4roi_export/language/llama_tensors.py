@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gpt4roi_export.language.llama_config import LlamaConfig
+from gpt4roi_export.released.sizes import LanguageSizes
 from gpt4roi_export.tensors import TensorFacts, missing
 from gpt4roi_runtime.errors import BundleError
 
 DTYPES = ("float16", "bfloat16", "float32")
 """What a checkpoint's tensors may be made of."""
-_HEAD = "lm_head.weight"
 _OURS = ("model.layers.", "model.embed_tokens.", "model.norm.", "lm_head.")
 _COMPUTED = ".rotary_emb.inv_freq"  # saved by old versions of transformers, and made anew by everyone
 
@@ -36,27 +35,25 @@ class LlamaTensor:
         return len(self.shape) == 1
 
 
-def llama_tensors(config: LlamaConfig, *, with_head: bool = True) -> tuple[LlamaTensor, ...]:
+def llama_tensors(sizes: LanguageSizes) -> tuple[LlamaTensor, ...]:
     """All tensors, in the order of the GGUF.
 
     Args:
-        config: The sizes.
-        with_head: Whether there is an ``lm_head``; without one the embeddings are used twice.
+        sizes: Of the model.
     """
-    width, vocabulary = config.hidden_size, config.vocab_size
-    head = (LlamaTensor(_HEAD, "output.weight", (vocabulary, width)),) if with_head else ()
+    width, vocabulary = sizes.hidden_size, sizes.vocabulary_size
     return (
         LlamaTensor("model.embed_tokens.weight", "token_embd.weight", (vocabulary, width)),
-        *(tensor for layer in range(config.num_hidden_layers) for tensor in _layer(config, layer)),
+        *(tensor for layer in range(sizes.n_layers) for tensor in _layer(sizes, layer)),
         LlamaTensor("model.norm.weight", "output_norm.weight", (width,)),
-        *head,
+        LlamaTensor("lm_head.weight", "output.weight", (vocabulary, width)),
     )
 
 
-def _layer(config: LlamaConfig, layer: int) -> tuple[LlamaTensor, ...]:
-    width, inside = config.hidden_size, config.intermediate_size
-    heads, heads_kv = config.num_attention_heads, config.n_heads_kv
-    width_kv = heads_kv * config.head_width
+def _layer(sizes: LanguageSizes, layer: int) -> tuple[LlamaTensor, ...]:
+    width, inside = sizes.hidden_size, sizes.intermediate_size
+    heads, heads_kv = sizes.n_heads, sizes.n_kv_heads
+    width_kv = heads_kv * sizes.head_size
 
     def tensor(source: str, target: str, *shape: int, rotary_heads: int | None = None) -> LlamaTensor:
         return LlamaTensor(f"model.layers.{layer}.{source}.weight", f"blk.{layer}.{target}.weight", shape, rotary_heads)
@@ -74,25 +71,24 @@ def _layer(config: LlamaConfig, layer: int) -> tuple[LlamaTensor, ...]:
     )
 
 
-def found_tensors(facts: Mapping[str, TensorFacts], config: LlamaConfig) -> tuple[LlamaTensor, ...]:
+def found_tensors(facts: Mapping[str, TensorFacts], sizes: LanguageSizes) -> tuple[LlamaTensor, ...]:
     """The tensors of a checkpoint, held against its config.
 
     Args:
         facts: Of all its tensors; those of the vision side are passed over.
-        config: The sizes.
+        sizes: Of the model.
 
     Raises:
         BundleError: One is missing, of another shape or dtype, or has no place in this LLaMA.
     """
-    expected = llama_tensors(config, with_head=not (config.tie_word_embeddings and _HEAD not in facts))
+    expected = llama_tensors(sizes)
     for tensor in expected:
         _check(tensor, facts.get(tensor.source))
     known = {tensor.source for tensor in expected}
     for name in facts:
         if name.startswith(_OURS) and name not in known and not name.endswith(_COMPUTED):
             raise BundleError(
-                f"the checkpoint has a tensor {name!r}, for which a LLaMA of {config.num_hidden_layers} layers has no "
-                "place",
+                f"the checkpoint has a tensor {name!r}, for which a LLaMA of {sizes.n_layers} layers has no place",
                 "Expected the weights that belong to the config.json, without biases and adapters.",
             )
     return expected

@@ -14,9 +14,9 @@ from gguf import LlamaFileType
 
 from gpt4roi_export.gguf_layout import padded_bytes, read_layout, size_bytes
 from gpt4roi_export.language.f16_gguf import vocabulary_bytes
-from gpt4roi_export.language.llama_config import LlamaConfig
 from gpt4roi_export.language.llama_tensors import llama_tensors
 from gpt4roi_export.language.vocabulary import Vocabulary
+from gpt4roi_export.released.sizes import LanguageSizes
 from gpt4roi_runtime.backends.gguf_header import BLOCKS, inspect_gguf
 from gpt4roi_runtime.errors import SettingsError
 
@@ -77,15 +77,15 @@ class ModelShape:
     header_bytes: int
 
 
-def shape_of_checkpoint(config: LlamaConfig, vocabulary: Vocabulary) -> ModelShape:
+def shape_of_checkpoint(sizes: LanguageSizes, vocabulary: Vocabulary) -> ModelShape:
     """The shape of what ``write_f16`` would write; the header's size to within a kilobyte."""
-    tensors = {tensor.target: tensor.shape[::-1] for tensor in llama_tensors(config)}
+    tensors = {tensor.target: tensor.shape[::-1] for tensor in llama_tensors(sizes)}
     entries = sum(len(name) + _TENSOR_BYTES for name in tensors)
     return ModelShape(
         tensors=tensors,
-        n_layers=config.num_hidden_layers,
-        n_heads=config.num_attention_heads,
-        n_heads_kv=config.n_heads_kv,
+        n_layers=sizes.n_layers,
+        n_heads=sizes.n_heads,
+        n_heads_kv=sizes.n_kv_heads,
         header_bytes=vocabulary_bytes(vocabulary) + entries + _METADATA_BYTES,
     )
 

@@ -72,7 +72,7 @@ def test_the_same_tokens_as_torch_from_photo_to_answer(half_bundle: Path, source
         ours = [step.token for step in decoder.decode(Sampling(), N_TOKENS, lambda: False)]
     theirs: list[int] = []
     for _ in range(N_TOKENS):
-        theirs.append(int(next_token_logits(sources.gpt4roi.tensors, sources.config, rows).argmax()))
+        theirs.append(int(next_token_logits(sources.gpt4roi.tensors, sources.gpt4roi.sizes, rows).argmax()))
         rows = np.concatenate([rows, table[theirs[-1:]]])
     assert ours == theirs
     assert len(set(theirs)) > 1

@@ -13,7 +13,7 @@ from gpt4roi_export.tensors import ArraysInMemory
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
-from tests.export.language.made import N_ROWS, little_arrays, little_config, silent, write_tokenizer
+from tests.export.language.made import N_ROWS, little_arrays, little_sizes, silent, write_tokenizer
 
 N_LLAMA_ROWS = 32008
 """LLaMA's 32000 pieces, the five added tokens, three rows of padding."""
@@ -52,15 +52,15 @@ def llama_tokenizer(
     llama_vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LlamaCppDecoder]:
     """LLaMA's whole vocabulary on a network of one layer, 32 wide."""
-    config = little_config(
+    sizes = little_sizes(
         hidden_size=32,
         intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        vocab_size=N_LLAMA_ROWS,
+        n_layers=1,
+        n_heads=1,
+        vocabulary_size=N_LLAMA_ROWS,
     )
     gguf = tmp_path_factory.mktemp("llama") / "tokenizer.gguf"
-    write_f16(ArraysInMemory(little_arrays(config)), config, llama_vocabulary, gguf, silent)
+    write_f16(ArraysInMemory(little_arrays(sizes)), sizes, llama_vocabulary, gguf, silent)
     with closing(loaded(gguf)) as decoder:
         yield decoder
 
@@ -72,7 +72,7 @@ def little_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
 
 @pytest.fixture(scope="session")
 def little_f16(little_vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = little_config()
+    sizes = little_sizes()
     gguf = tmp_path_factory.mktemp("little") / "f16.gguf"
-    write_f16(ArraysInMemory(little_arrays(config)), config, little_vocabulary, gguf, silent)
+    write_f16(ArraysInMemory(little_arrays(sizes)), sizes, little_vocabulary, gguf, silent)
     return gguf

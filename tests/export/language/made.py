@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from sentencepiece import sentencepiece_model_pb2
 
-from gpt4roi_export.language.llama_config import LlamaConfig
 from gpt4roi_export.language.llama_tensors import llama_tensors
+from gpt4roi_export.released.sizes import LanguageSizes
 
 PROTO: Any = sentencepiece_model_pb2
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
@@ -54,25 +54,29 @@ def write_tokenizer(folder: Path, model: Any = None, **files: object) -> Path:
     return folder
 
 
-def little_config(**changes: Any) -> LlamaConfig:
+def little_sizes(**changes: Any) -> LanguageSizes:
     """A LLaMA of two layers, 256 wide."""
     sizes: dict[str, Any] = {
         "hidden_size": 256,
         "intermediate_size": 512,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "vocab_size": N_ROWS,
+        "n_layers": 2,
+        "n_heads": 4,
+        "vocabulary_size": N_ROWS,
+        "rms_eps": 1e-6,
+        "context_length": 2048,
+        "rope_theta": 10000.0,
     }
-    return LlamaConfig(**{**sizes, **changes})
+    sizes.update(changes)
+    return LanguageSizes(**{"n_kv_heads": sizes["n_heads"], **sizes})
 
 
 def little_arrays(
-    config: LlamaConfig, *, dtype: type = np.float32, leave_out: Iterable[str] = (), seed: int = 0
+    sizes: LanguageSizes, *, dtype: type = np.float32, leave_out: Iterable[str] = (), seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Random weights that half floats hold exactly, by the names of transformers."""
     random = np.random.default_rng(seed)
     arrays = {}
-    for tensor in llama_tensors(config):
+    for tensor in llama_tensors(sizes):
         numbers = random.standard_normal(tensor.shape, dtype=np.float32)
         spread = 1 + 0.1 * numbers if tensor.is_norm else numbers / np.float32(np.sqrt(tensor.shape[-1]))
         if tensor.source == "lm_head.weight":

@@ -17,38 +17,38 @@ from transformers import LlamaForCausalLM
 from gpt4roi_export.adapter import permute_rows
 from gpt4roi_export.language.aside import aside_of
 from gpt4roi_export.language.f16_gguf import write_f16
-from gpt4roi_export.language.llama_config import LlamaConfig
 from gpt4roi_export.language.vocabulary import Vocabulary
+from gpt4roi_export.released.sizes import LanguageSizes
 from gpt4roi_export.tensors import Array, ArraysInMemory, TensorFacts
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.errors import BundleError, OutputError
 from gpt4roi_runtime.llm.decoder import Sampling
 from tests.export.language.conftest import loaded
-from tests.export.language.made import N_ROWS, little_arrays, little_config, silent, with_one
+from tests.export.language.made import N_ROWS, little_arrays, little_sizes, silent, with_one
 
 TOKENS = (1, 262, 270, 280, 263, 300, 265, 290)
 HEAD, Q = "lm_head.weight", "model.layers.1.self_attn.q_proj.weight"
 Arrays = Mapping[str, np.ndarray]
 
 
-def write(arrays: Arrays, vocabulary: Vocabulary, out: Path, config: LlamaConfig | None = None) -> Path:
-    write_f16(ArraysInMemory(arrays), config or little_config(), vocabulary, out, silent)
+def write(arrays: Arrays, vocabulary: Vocabulary, out: Path, sizes: LanguageSizes | None = None) -> Path:
+    write_f16(ArraysInMemory(arrays), sizes or little_sizes(), vocabulary, out, silent)
     return out
 
 
-def torch_model(config: LlamaConfig, arrays: Arrays) -> LlamaForCausalLM:
+def torch_model(sizes: LanguageSizes, arrays: Arrays) -> LlamaForCausalLM:
     """The same weights in transformers, in single precision."""
     model = LlamaForCausalLM(
         TorchConfig(
-            hidden_size=config.hidden_size,
-            intermediate_size=config.intermediate_size,
-            num_hidden_layers=config.num_hidden_layers,
-            num_attention_heads=config.num_attention_heads,
-            num_key_value_heads=config.n_heads_kv,
-            vocab_size=config.vocab_size,
-            rms_norm_eps=config.rms_norm_eps,
-            rope_parameters={"rope_type": "default", "rope_theta": config.rotary_base},
-            tie_word_embeddings=config.tie_word_embeddings,
+            hidden_size=sizes.hidden_size,
+            intermediate_size=sizes.intermediate_size,
+            num_hidden_layers=sizes.n_layers,
+            num_attention_heads=sizes.n_heads,
+            num_key_value_heads=sizes.n_kv_heads,
+            vocab_size=sizes.vocabulary_size,
+            rms_norm_eps=sizes.rms_eps,
+            rope_parameters={"rope_type": "default", "rope_theta": sizes.rope_theta},
+            tie_word_embeddings=False,
             attn_implementation="eager",
         )
     ).eval()
@@ -85,20 +85,17 @@ def native_logits(gguf: Path) -> np.ndarray:
     "changes",
     [
         {},
-        {"num_key_value_heads": 2},
-        {"rope_theta": 500.0, "rms_norm_eps": 1e-3},
-        {"tie_word_embeddings": True},
+        {"n_kv_heads": 2},
+        {"rope_theta": 500.0, "rms_eps": 1e-3},
     ],
-    ids=["plain", "shared heads", "other positions and norms", "tied"],
+    ids=["plain", "shared heads", "other positions and norms"],
 )
 def test_logits_and_greedy_tokens_are_those_of_transformers(
     changes: dict[str, Any], little_vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    config = little_config(**changes)
-    arrays = little_arrays(config, leave_out=(HEAD,) if config.tie_word_embeddings else ())
-    if config.tie_word_embeddings:
-        arrays["model.embed_tokens.weight"] *= 8  # as much as the head's are
-    gguf, model = write(arrays, little_vocabulary, tmp_path / "f16.gguf", config), torch_model(config, arrays)
+    sizes = little_sizes(**changes)
+    arrays = little_arrays(sizes)
+    gguf, model = write(arrays, little_vocabulary, tmp_path / "f16.gguf", sizes), torch_model(sizes, arrays)
     with closing(loaded(gguf)) as decoder:
         decoder.prefill(decoder.embed(TOKENS), lambda: False)
         native, expected = decoder.logits(), torch_logits(model, list(TOKENS))
@@ -111,10 +108,10 @@ def test_logits_and_greedy_tokens_are_those_of_transformers(
 def test_in_any_other_order_of_the_rotated_rows_they_would_not_be(
     little_vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    config = little_config()
-    arrays = little_arrays(config)
+    sizes = little_sizes()
+    arrays = little_arrays(sizes)
     twice = with_one(arrays, Q, permute_rows(arrays[Q], 4))
-    expected = torch_logits(torch_model(config, arrays), list(TOKENS))
+    expected = torch_logits(torch_model(sizes, arrays), list(TOKENS))
     assert np.abs(native_logits(write(twice, little_vocabulary, tmp_path / "twice.gguf")) - expected).max() > 1.0
 
 
@@ -147,14 +144,14 @@ def test_matrices_are_halves_and_norms_are_singles(little_f16: Path) -> None:
 
 
 def test_the_same_input_gives_the_same_bytes(little_f16: Path, little_vocabulary: Vocabulary, tmp_path: Path) -> None:
-    again = write(little_arrays(little_config()), little_vocabulary, tmp_path / "again.gguf")
+    again = write(little_arrays(little_sizes()), little_vocabulary, tmp_path / "again.gguf")
     assert again.read_bytes() == little_f16.read_bytes()
 
 
 def test_halves_give_the_bytes_of_the_same_singles(
     little_f16: Path, little_vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    arrays = little_arrays(little_config(), dtype=np.float16)
+    arrays = little_arrays(little_sizes(), dtype=np.float16)
     for array in arrays.values():
         array.flags.writeable = False  # a file mapped into memory
     assert write(arrays, little_vocabulary, tmp_path / "half.gguf").read_bytes() == little_f16.read_bytes()
@@ -168,7 +165,7 @@ def test_the_vision_side_and_old_rotary_tables_are_passed_over(
         "model.mm_projector.weight": np.ones((8, 8), dtype=np.float32),
         "model.spi_module.roi_align.updims.bias": np.ones(8, dtype=np.float32),
     }
-    arrays = {**others, **little_arrays(little_config())}
+    arrays = {**others, **little_arrays(little_sizes())}
     assert write(arrays, little_vocabulary, tmp_path / "all.gguf").read_bytes() == little_f16.read_bytes()
 
 
@@ -187,7 +184,7 @@ def test_the_vision_side_and_old_rotary_tables_are_passed_over(
 def test_numbers_that_a_half_cannot_hold_are_refused_by_name(
     name: str, number: float, dtype: type, words: str, little_vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    arrays = little_arrays(little_config(), dtype=dtype)
+    arrays = little_arrays(little_sizes(), dtype=dtype)
     arrays[name].flat[-1] = number
     with pytest.raises(BundleError, match=f"{name} {words}"):
         write(arrays, little_vocabulary, tmp_path / "out.gguf")
@@ -195,7 +192,7 @@ def test_numbers_that_a_half_cannot_hold_are_refused_by_name(
 
 
 def test_the_largest_half_is_allowed(little_vocabulary: Vocabulary, tmp_path: Path) -> None:
-    arrays = little_arrays(little_config())
+    arrays = little_arrays(little_sizes())
     arrays[Q].flat[0] = 65504.0
     write(arrays, little_vocabulary, tmp_path / "out.gguf")
 
@@ -217,20 +214,20 @@ def test_a_tensor_of_another_model(
     name: str, array: np.ndarray, words: str, little_vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     with pytest.raises(BundleError, match=words) as refused:
-        write(with_one(little_arrays(little_config()), name, array), little_vocabulary, tmp_path / "out.gguf")
+        write(with_one(little_arrays(little_sizes()), name, array), little_vocabulary, tmp_path / "out.gguf")
     assert name in refused.value.problem
 
 
 @pytest.mark.parametrize("name", [HEAD, Q, "model.embed_tokens.weight"])
 def test_a_missing_tensor(name: str, little_vocabulary: Vocabulary, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=f"no tensor '{name}'"):
-        write(little_arrays(little_config(), leave_out=(name,)), little_vocabulary, tmp_path / "out.gguf")
+        write(little_arrays(little_sizes(), leave_out=(name,)), little_vocabulary, tmp_path / "out.gguf")
 
 
 def test_a_vocabulary_of_another_size(little_vocabulary: Vocabulary, tmp_path: Path) -> None:
-    config = little_config(vocab_size=N_ROWS + 1)
+    sizes = little_sizes(vocabulary_size=N_ROWS + 1)
     with pytest.raises(BundleError, match=rf"has {N_ROWS} tokens, config\.json says {N_ROWS + 1}"):
-        write(little_arrays(config), little_vocabulary, tmp_path / "out.gguf", config)
+        write(little_arrays(sizes), little_vocabulary, tmp_path / "out.gguf", sizes)
 
 
 # --- on its way -------------------------------------------------------------------------------------------------------
@@ -240,7 +237,7 @@ class Counted:
     """A source that counts what was read, and fails at a given tensor."""
 
     def __init__(self, fails_at: int | None = None) -> None:
-        self._source = ArraysInMemory(little_arrays(little_config()))
+        self._source = ArraysInMemory(little_arrays(little_sizes()))
         self._fails_at = fails_at
         self.read_names: list[str] = []
 
@@ -258,7 +255,7 @@ class Counted:
 def test_every_tensor_is_read_once_and_progress_rises(little_vocabulary: Vocabulary, tmp_path: Path) -> None:
     source, shares = Counted(), []
     write_f16(
-        source, little_config(), little_vocabulary, tmp_path / "x.gguf", lambda _doing, share: shares.append(share)
+        source, little_sizes(), little_vocabulary, tmp_path / "x.gguf", lambda _doing, share: shares.append(share)
     )
     assert len(source.read_names) == len(set(source.read_names)) == 3 + 2 * 9
     assert shares == sorted(shares)
@@ -272,7 +269,7 @@ def test_a_run_that_was_interrupted_leaves_nothing_and_an_older_file_stays(
     out = tmp_path / "out.gguf"
     out.write_bytes(b"older")
     with pytest.raises(KeyboardInterrupt):
-        write_f16(Counted(fails_at=5), little_config(), little_vocabulary, out, silent)
+        write_f16(Counted(fails_at=5), little_sizes(), little_vocabulary, out, silent)
     assert [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
     assert out.read_bytes() == b"older"
 
@@ -282,7 +279,7 @@ def test_what_a_killed_run_left_is_written_over(
 ) -> None:
     out = tmp_path / "out.gguf"
     aside_of(out).write_bytes(b"x" * 10_000_000)
-    write(little_arrays(little_config()), little_vocabulary, out)
+    write(little_arrays(little_sizes()), little_vocabulary, out)
     assert [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
     assert out.read_bytes() == little_f16.read_bytes()
 
@@ -293,13 +290,13 @@ def test_too_small_a_disk_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1_000_000))
     source = Counted()
     with pytest.raises(OutputError, match=r"will take 0\.00 GB, and .* has 0\.00 GB left"):
-        write_f16(source, little_config(), little_vocabulary, tmp_path / "out.gguf", silent)
+        write_f16(source, little_sizes(), little_vocabulary, tmp_path / "out.gguf", silent)
     assert source.read_names == []
 
 
 def test_no_such_folder(little_vocabulary: Vocabulary, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
-        write(little_arrays(little_config()), little_vocabulary, tmp_path / "none" / "out.gguf")
+        write(little_arrays(little_sizes()), little_vocabulary, tmp_path / "none" / "out.gguf")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full disk to offer")
@@ -309,5 +306,5 @@ def test_a_disk_that_fills_up_on_the_way(
     out = tmp_path / "out.gguf"
     monkeypatch.setattr("gpt4roi_export.language.aside._check_room", lambda *_: aside_of(out).symlink_to("/dev/full"))
     with pytest.raises(OutputError, match="cannot write"):
-        write(little_arrays(little_config()), little_vocabulary, out)
+        write(little_arrays(little_sizes()), little_vocabulary, out)
     assert not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest, Verdict
 from gpt4roi_runtime.errors import BundleError, Cancelled, EngineError, OutputError, SettingsError
 from tests.export.language.conftest import loaded
-from tests.export.language.made import little_arrays, little_config, silent
+from tests.export.language.made import little_arrays, little_sizes, silent
 
 TOKENS = (1, 262, 270, 280, 263, 300, 265, 290)
 
@@ -52,10 +52,9 @@ def in_this_process(source: Path, out: Path, quantisation: str) -> Path:
 
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "many layers": {"num_hidden_layers": 16, "intermediate_size": 256},
-    "shared heads": {"num_key_value_heads": 1, "intermediate_size": 256},
-    "odd widths": {"hidden_size": 96, "intermediate_size": 80, "num_attention_heads": 2},
-    "tied": {"tie_word_embeddings": True},
+    "many layers": {"n_layers": 16, "intermediate_size": 256},
+    "shared heads": {"n_kv_heads": 1, "intermediate_size": 256},
+    "odd widths": {"hidden_size": 96, "intermediate_size": 80, "n_heads": 2},
 }
 
 
@@ -66,10 +65,10 @@ DEPEND_ON_THE_LAYER = ("Q5_K_M", "Q4_K_M", "Q4_K_S", "IQ4_NL", "Q3_K_M")
 def shaped(
     request: pytest.FixtureRequest, little_vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    config = little_config(**SHAPES[request.param])
-    arrays = little_arrays(config, leave_out=("lm_head.weight",) if config.tie_word_embeddings else ())
+    sizes = little_sizes(**SHAPES[request.param])
+    arrays = little_arrays(sizes)
     gguf = tmp_path_factory.mktemp("shaped") / "f16.gguf"
-    write_f16(ArraysInMemory(arrays), config, little_vocabulary, gguf, silent)
+    write_f16(ArraysInMemory(arrays), sizes, little_vocabulary, gguf, silent)
     return gguf
 
 
@@ -83,7 +82,7 @@ def test_types_and_bytes_are_those_that_llama_cpp_writes(shaped: Path, tmp_path:
 
 
 def test_the_shape_of_a_checkpoint_is_that_of_its_file(little_f16: Path, little_vocabulary: Vocabulary) -> None:
-    planned, real = shape_of_checkpoint(little_config(), little_vocabulary), shape_of_gguf(little_f16)
+    planned, real = shape_of_checkpoint(little_sizes(), little_vocabulary), shape_of_gguf(little_f16)
     assert planned.tensors == real.tensors
     assert 0 <= planned.header_bytes - real.header_bytes < 1024
     assert (planned.n_layers, planned.n_heads, planned.n_heads_kv) == (real.n_layers, real.n_heads, real.n_heads_kv)
@@ -102,14 +101,14 @@ def test_the_shape_of_a_checkpoint_is_that_of_its_file(little_f16: Path, little_
     ],
 )
 def test_sizes_of_7b(quantisation: str, gigabytes: float, llama_vocabulary: Vocabulary) -> None:
-    config = little_config(
+    sizes = little_sizes(
         hidden_size=4096,
         intermediate_size=11008,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        vocab_size=len(llama_vocabulary.tokens),
+        n_layers=32,
+        n_heads=32,
+        vocabulary_size=len(llama_vocabulary.tokens),
     )
-    shape = shape_of_checkpoint(config, llama_vocabulary)
+    shape = shape_of_checkpoint(sizes, llama_vocabulary)
     assert predicted_bytes(shape, quantisation) / 1e9 == pytest.approx(gigabytes, abs=0.006)
     assert fallbacks(shape, quantisation) == ()
 
@@ -146,9 +145,9 @@ def test_it_may_be_written_over_its_source_and_over_a_killed_runs_rest(little_f1
 
 
 def test_widths_that_do_not_fit_are_told(little_vocabulary: Vocabulary, tmp_path: Path) -> None:
-    config = little_config(hidden_size=96, intermediate_size=256, num_attention_heads=2)
+    sizes = little_sizes(hidden_size=96, intermediate_size=256, n_heads=2)
     source = tmp_path / "f16.gguf"
-    write_f16(ArraysInMemory(little_arrays(config)), config, little_vocabulary, source, silent)
+    write_f16(ArraysInMemory(little_arrays(sizes)), sizes, little_vocabulary, source, silent)
     done = quantise(source, tmp_path / "out.gguf", "Q4_K_S", 1, silent)
     assert "blk.0.attn_q.weight" in done.fallbacks
     assert "blk.0.ffn_down.weight" not in done.fallbacks
