@@ -4,7 +4,6 @@ Does not know torch, pip or the terminal.
 """
 
 import shutil
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from gpt4roi_export.scene import COLORS
 from gpt4roi_export.skeletons import read_skeletons
 from gpt4roi_export.tuned import TunedSizes, encoder_weights, word_tables
 from gpt4roi_export.tuned_part import TunedPart
-from gpt4roi_export.vocabulary import read_vocabulary
+from gpt4roi_export.vocabulary import Vocabulary, read_vocabulary
 from gpt4roi_export.weights import Progress, WeightSources
 from gpt4roi_export.write_bundle import file_entry, new_bundle, write_manifest
 from gpt4roi_runtime.backends.gguf_header import GgufHeader, inspect_gguf
@@ -61,9 +60,9 @@ def assemble(sources: WeightSources, tuned: TunedPart, out: Path, progress: Prog
         header = inspect_gguf(folder / GGUF)
         with closing(_load(folder / GGUF, header)) as language:
             progress("making the weights", 0.8)
-            names = read_vocabulary().names
-            sizes = TunedSizes(len(names), len(COLORS))
-            _write_graphs(folder, _weights(sources, tuned, language, names, sizes))
+            vocabulary = read_vocabulary()
+            sizes = TunedSizes(len(vocabulary.names), len(COLORS))
+            _write_graphs(folder, _weights(sources, tuned, language, vocabulary, sizes))
             shutil.copyfile(NANODET, folder / DETECTOR)
             progress("hashing", 0.9)
             write_manifest(folder, _manifest(folder, header, language, sizes))
@@ -87,10 +86,10 @@ def _merge_language_model(wheel: Path, tuned: TunedPart, folder: Path, progress:
 
 
 def _weights(
-    sources: WeightSources, tuned: TunedPart, language: Decoder, names: Sequence[str], sizes: TunedSizes
+    sources: WeightSources, tuned: TunedPart, language: Decoder, vocabulary: Vocabulary, sizes: TunedSizes
 ) -> Weights:
     state = published_encoder(sources.encoder)
-    tables = word_tables(names, language, sizes.n_name_rows)
+    tables = word_tables(vocabulary, language, sizes.n_name_rows)
     return {**encoder_weights(state), **tables, **tuned.vision_weights()}
 
 

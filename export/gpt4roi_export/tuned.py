@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from gpt4roi_export.efficientnet_lite import FEATURE_WIDTH, Arrays, folded_weights
 from gpt4roi_export.scene import COLORS
+from gpt4roi_export.vocabulary import Vocabulary
 from gpt4roi_runtime.llm.decoder import Decoder
 
 SIDE_PX = 520
 """Side of the square input. Twice the encoder's native side, so that a quarter of the image is seen at native scale."""
 FILLER = ", which is a"
-"""The end of these words stands before a name, as far as there are rows: "region1 which is a tabby cat"."""
+"""The end of these words stands between a kind and a name, as far as there are rows: "cat, which is a tabby cat"."""
 SURENESS = ("unsure", "sure")
 PLACES = (("top", "middle", "bottom"), ("left", "center", "right"), ("small", "medium", "large"))
 """Words of the three place rows, from one end to the other."""
@@ -36,7 +37,7 @@ class TunedSizes:
     Attributes:
         n_names: Names it can tell apart, ImageNet's 1000 first.
         n_colors: Colors it can tell apart.
-        n_name_rows: Rows a name takes in the prompt.
+        n_name_rows: Rows a name takes in the prompt; its kind stands in the first.
         embedding_length: Width of the language model.
         side_px: Side of the square image.
         width: Channels of the fused pyramid.
@@ -95,12 +96,12 @@ def encoder_weights(state: Arrays) -> Mapping[str, NDArray[np.float32]]:
 
 
 def word_tables(
-    names: Sequence[str], language: Decoder, n_name_rows: int
+    vocabulary: Vocabulary, language: Decoder, n_name_rows: int
 ) -> Mapping[str, NDArray[np.float32] | NDArray[np.float16]]:
     """The tables of ``modules.tuned.RegionWords``, in the language model's own embeddings.
 
     Args:
-        names: Every name the region module can tell, in its order.
+        vocabulary: Every name the region module can tell, in its order, and what each is one of.
         language: The language model that will read them; its tokenizer and its embeddings are used.
         n_name_rows: Rows a name takes.
 
@@ -109,9 +110,13 @@ def word_tables(
     """
     # With a leading space: that is how the vocabulary writes a word inside a sentence.
     filler = language.tokenize(FILLER)
-    rows = [language.embed(name_tokens(language.tokenize(f" {name}"), filler, n_name_rows)) for name in names]
+    words = [
+        language.embed(name_tokens(language.tokenize(f" {name}"), filler, n_name_rows - 1)) for name in vocabulary.names
+    ]
+    # A small language model does not know by itself that a lynx is a cat; here it can read it.
+    names = np.concatenate([_rows_of(vocabulary.kinds, language)[:, None], np.stack(words)], axis=1)
     return {
-        "words.names": np.stack([row.ravel() for row in rows]).astype(np.float16),
+        "words.names": names.reshape(len(names), -1).astype(np.float16),
         "words.sureness": _rows_of(SURENESS, language),
         "words.colors": _rows_of(COLORS, language),
         "words.places": np.stack([_rows_of(words, language) for words in PLACES]),
@@ -124,14 +129,13 @@ def _rows_of(words: Sequence[str], language: Decoder) -> NDArray[np.float32]:
 
 
 def name_tokens(name: Sequence[int], filler: Sequence[int], n_rows: int) -> list[int]:
-    """A name of any length in ``n_rows`` tokens: the end of the filler, then the name.
+    """A name of any length in ``n_rows`` tokens: as much of the filler's end as there is room for, then the name.
 
     Args:
-        name: Tokens of the name, at least one. Too many are thinned out evenly, so that one row of filler stays.
+        name: Tokens of the name, at least one. Too many are thinned out evenly.
         filler: Tokens to put before it, at least one; the first is repeated if they are too few.
-        n_rows: Rows to fill, at least two.
+        n_rows: Rows to fill, at least one.
     """
-    most = n_rows - 1
-    kept = list(name) if len(name) <= most else [name[row * len(name) // most] for row in range(most)]
+    kept = list(name) if len(name) <= n_rows else [name[row * len(name) // n_rows] for row in range(n_rows)]
     n_filler = n_rows - len(kept)
-    return [*([filler[0]] * n_filler + list(filler))[-n_filler:], *kept]
+    return [*([filler[0]] * n_filler + list(filler))[len(filler) :][:n_filler], *kept]

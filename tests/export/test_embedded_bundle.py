@@ -12,7 +12,7 @@ from msgspec import json
 
 from gpt4roi_export.embedded_bundle import PYRAMID, assemble
 from gpt4roi_export.make_skeletons import make_skeletons, write_skeletons
-from gpt4roi_export.modules.tuned import RegionReading, TunedRegionsGraph, TunedVision
+from gpt4roi_export.modules.tuned import RegionReading, TunedRegionsGraph, TunedVision, mixtures
 from gpt4roi_export.parity import compare
 from gpt4roi_export.scene import COLORS
 from gpt4roi_export.skeletons import FOLDER, read_skeletons
@@ -27,7 +27,8 @@ from gpt4roi_runtime.bundle.manifest import Manifest
 from gpt4roi_runtime.errors import BundleError
 
 RunStages = Callable[..., dict[str, np.ndarray]]
-NAMES = read_vocabulary().names
+VOCABULARY = read_vocabulary()
+NAMES = VOCABULARY.names
 SIZES = TunedSizes(n_names=len(NAMES), n_colors=len(COLORS))
 
 
@@ -36,10 +37,11 @@ def test_a_name_stands_behind_the_end_of_the_filler() -> None:
     assert name_tokens([3], filler, 3) == [8, 9, 3]
     assert name_tokens([3, 4], filler, 3) == [9, 3, 4]
     assert name_tokens([3], filler, 6) == [7, 7, 7, 8, 9, 3]
+    assert name_tokens([3, 4, 5], filler, 3) == [3, 4, 5]
 
 
 def test_a_name_that_is_too_long_is_thinned_out() -> None:
-    assert name_tokens([0, 1, 2, 3], [7, 8, 9], 3) == [9, 0, 2]
+    assert name_tokens([0, 1, 2, 3], [7, 8, 9], 2) == [0, 2]
 
 
 def test_committed_skeletons_are_what_the_modules_export(tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def vision(language: LlamaCppDecoder, weight_sources: WeightSources) -> TunedVis
     state = read_state_dict(read_member(weight_sources.encoder, checkpoint, 64 << 20), checkpoint)
     arrays = {
         **encoder_weights(state),
-        **word_tables(NAMES, language, SIZES.n_name_rows),
+        **word_tables(VOCABULARY, language, SIZES.n_name_rows),
         **TunedPart.of(PACKAGED).vision_weights(),
     }
     module = TunedVision(SIZES).eval()
@@ -138,8 +140,10 @@ def test_a_clear_reading_becomes_its_words(vision: TunedVision, language: LlamaC
     with torch.inference_mode():
         words = vision.words
         rows = (words(RegionReading(names, names, colors, torch.zeros(1, SIZES.feature_width), box)) - words.offsets)[0]
-    tokens = name_tokens(language.tokenize(f" {NAMES[281]}"), language.tokenize(", which is a"), SIZES.n_name_rows)
-    assert np.abs(rows[-SIZES.n_name_rows :].numpy() - language.embed(tokens)).max() < 1e-3
+    tokens = name_tokens(language.tokenize(f" {NAMES[281]}"), language.tokenize(", which is a"), SIZES.n_name_rows - 1)
+    kind, name = rows[-SIZES.n_name_rows].numpy(), rows[-SIZES.n_name_rows + 1 :].numpy()
+    assert np.abs(kind - language.embed(language.tokenize(" cat"))[0]).max() < 1e-3
+    assert np.abs(name - language.embed(tokens)).max() < 1e-3
     assert np.abs(rows[0].numpy() - language.embed(language.tokenize(" sure"))[0]).max() < 1e-3
     assert np.abs(rows[1].numpy() - language.embed(language.tokenize(" gray"))[0]).max() < 1e-3
 
@@ -189,3 +193,20 @@ def test_stopping_midway_leaves_nothing(step: int, weight_sources: WeightSources
 def _environment() -> dict[str, str]:
     """The child finds the packages where this process does."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def test_a_place_is_a_word_inside_a_third_of_the_picture_and_a_mixture_between_two() -> None:
+    sides = torch.tensor([0.02, 0.28, 0.72, 0.98, 1 / 3])[:, None]
+    boxes = torch.cat([sides - 0.01, sides - 0.01, sides + 0.01, sides + 0.01], dim=1)
+    shares = mixtures(boxes)
+    assert torch.allclose(shares.sum(dim=-1), torch.ones(5, 3))
+    assert shares[:, 1].argmax(dim=-1)[:4].tolist() == [0, 0, 2, 2]
+    assert shares[0, 1, 0] > 0.97
+    # Within a third, how far along it is still shows.
+    assert shares[0, 1, 0] > shares[1, 1, 0] > 0.6
+    assert shares[4, 1, 0] == pytest.approx(shares[4, 1, 1], abs=0.2)
+
+
+@pytest.mark.parametrize(("side", "size"), [(0.15, 0), (0.34, 1), (0.6, 2)])
+def test_a_size_is_a_word(side: float, size: int) -> None:
+    assert mixtures(torch.tensor([[0.1, 0.1, 0.1 + side, 0.1 + side]]))[0, 2].argmax() == size

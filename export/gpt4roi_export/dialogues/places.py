@@ -87,6 +87,22 @@ def size(box: XyXy) -> Size | None:
     return "large" if share > _LARGE else None
 
 
+def possible_places(box: XyXy) -> frozenset[str]:
+    """Every word for a place that someone might choose: two or more near a border between thirds."""
+    columns, rows = (
+        {min(2, int(min(max(value + margin, 0), 1) * 3)) for margin in (-_THIRDS_MARGIN, _THIRDS_MARGIN)}
+        for value in center(box)
+    )
+    return frozenset(_PLACES[row][column] for row in rows for column in columns)
+
+
+def possible_sizes(box: XyXy) -> frozenset[str]:
+    """Every word for a size that someone might choose, without "-sized"."""
+    share = area(box)
+    possible = {"small": share < _MEDIUM[0], "medium": _SMALL < share < _LARGE, "large": share > _MEDIUM[1]}
+    return frozenset(word for word, fits in possible.items() if fits)
+
+
 def bigger(first: XyXy, second: XyXy) -> Literal["bigger", "smaller", "same"] | None:
     """How the first box's area compares with the second's."""
     ratio = area(first) / area(second)

@@ -23,6 +23,7 @@ EMBEDDED = CardFacts(
         "scenes of trained objects": 2,
         "held-out scenes": 3,
         "dialogues": 21,
+        "dialogues of the second run": 31,
         "questions": 20,
     },
     commands=(
@@ -32,7 +33,9 @@ EMBEDDED = CardFacts(
         "--split trained-objects",
         "gpt4roi-export scenes --pictures data/pictures --out data/held-out --count 400 --seed 3 --split held-out",
         "gpt4roi-export dialogues --out data/imagined/scenes.jsonl --count 24000 --seed 21",
-        "gpt4roi-export tune --config recipe.toml --out tuned",
+        "gpt4roi-export dialogues --out data/again/scenes.jsonl --count 8000 --seed 31",
+        "gpt4roi-export tune --config first.toml --out first",
+        "gpt4roi-export tune --config second.toml --out tuned",
         "gpt4roi-export evaluate --suite data/trained-objects --suite data/held-out --out report --card card.md",
     ),
     limits=(

@@ -1,8 +1,9 @@
 """Whether an answer is right: what it claims, held against what the right answer claims. Knows no model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gpt4roi_export.dialogues import places
 from gpt4roi_export.dialogues.kinds import kind_facts
 from gpt4roi_export.dialogues.words import plural
 from gpt4roi_export.evaluation import claims
@@ -70,8 +71,28 @@ def _describe(case: Case) -> bool:
     about = [number for number in case.numbers if _is_called(case, number, what)]
     if not any(case.calls_right(number, claims.name(answer)) for number in about):
         return False
-    rest, true_rest = _rest(answer), _rest(truth)
-    return claims.size(rest) == claims.size(true_rest) and claims.place(rest) == claims.place(true_rest)
+    boxes = [places.fractions(case.scene, case.scene.regions[number - 1]) for number in about]
+    return _says_where(_rest(answer), _rest(truth), boxes)
+
+
+def _says_where(rest: str, true_rest: str, boxes: Sequence[places.XyXy]) -> bool:
+    """All that the right answer says of size and place is said; what it leaves out may be said if it is true.
+
+    The right answer leaves out what people would disagree about, near a border between two words.
+    """
+    size, place = claims.size(true_rest), claims.place(true_rest)
+    said_size, said_place = claims.size(rest), claims.place(rest)
+    right_size = said_size == size if size else said_size is None or any(map(_has_size(said_size), boxes))
+    right_place = said_place == place if place else not said_place or any(map(_has_place(said_place), boxes))
+    return right_size and right_place
+
+
+def _has_size(said: str) -> Callable[[places.XyXy], bool]:
+    return lambda box: said in places.possible_sizes(box)
+
+
+def _has_place(said: frozenset[str]) -> Callable[[places.XyXy], bool]:
+    return lambda box: said in map(claims.place, places.possible_places(box))
 
 
 def _is_called(case: Case, number: int, what: str) -> bool:
@@ -129,9 +150,12 @@ def _both(case: Case) -> bool:
 
 
 def _compare(case: Case) -> bool:
-    numbers = asked_about((case.exchange,)) or case.numbers
+    numbers = claims.regions(case.exchange.question) or case.numbers
     truth, answer = case.exchange.answer, case.answer
-    if claims.bigger(answer, numbers) != claims.bigger(truth, numbers):
+    if claims.bigger(truth, numbers) is None:
+        if not _may_say_bigger(case, numbers, claims.bigger(answer, numbers)):
+            return False
+    elif claims.bigger(answer, numbers) != claims.bigger(truth, numbers):
         return False
     if truth.startswith("Both"):
         return _says_both(case, numbers)
@@ -139,6 +163,15 @@ def _compare(case: Case) -> bool:
     return claims.names(truth).keys() == said.keys() and all(
         case.calls_right(number, what) and _color_fits(case, number, what) for number, what in said.items()
     )
+
+
+def _may_say_bigger(case: Case, numbers: frozenset[int], said: int | str | None) -> bool:
+    """Where people would disagree about which is bigger, either of them may be said that is not plainly wrong."""
+    if said is None or said == "same":
+        return True
+    others = [number for number in numbers if number != said]
+    area = {n: places.area(places.fractions(case.scene, case.scene.regions[n - 1])) for n in numbers}
+    return isinstance(said, int) and said in area and all(area[said] >= area[number] for number in others)
 
 
 def _says_both(case: Case, numbers: frozenset[int]) -> bool:

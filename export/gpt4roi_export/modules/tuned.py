@@ -2,9 +2,11 @@
 
 What a region says to the language model is written in the language model's own words: the rows of a region are mixtures
 of token embeddings, weighted by what the region module read, plus a learned part that starts at zero. So the module
-starts from the closed form of ``modules.embedded`` and is tuned from there. Does not know files, tokenizers or losses.
+starts from the closed form, what the encoder's own classifier reads, and is tuned from there. Does not know files,
+tokenizers or losses.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,9 +26,12 @@ UNKNOWN_LOGIT = -8.0
 """Closed-form logit of a name that is no ImageNet class: out of the race until it is learned."""
 ENTRY_LOGIT = 1.0
 """Of such a name once training shows it, before its first step; most of ImageNet's logits lie below it."""
-BIG_PER_CENT = 40.0
-"""Area, in per cent of the picture, at which the size row says its largest word."""
-SMALL_PER_CENT = 0.6
+SMALLEST, LARGEST = 0.006, 0.4
+"""Shares of the picture's area between which the size row tells boxes apart."""
+SIZE_BORDERS = (0.063, 0.173)
+"""Shares at which a thing is called medium-sized, and large: middles of the ranges where people would disagree."""
+BORDER_WIDTH = 0.08
+"""How far, as a share of a row's whole range, one word fades into the next."""
 
 
 @dataclass(frozen=True)
@@ -253,23 +258,33 @@ class RegionWords(nn.Module):
 
     def _places(self, reading: RegionReading) -> Tensor:
         learned = self.box_projector(self.box_embedding(reading.boxes)) + self.projector(reading.features)
-        words = torch.einsum("npk,pkd->npd", _mixtures(reading.boxes), self.places)
+        words = torch.einsum("npk,pkd->npd", mixtures(reading.boxes), self.places)
         placed: Tensor = words + learned.reshape(-1, N_PLACE_ROWS, self.sizes.embedding_length)
         return placed
 
 
-def _mixtures(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
-    """Shares of (top, middle, bottom), (left, center, right), (small, medium, large) for every box."""
+def mixtures(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
+    """Shares of (top, middle, bottom), (left, center, right), (small, medium, large) for every box.
+
+    Half of each share says which word a person would use, half how far along the box is, so that two boxes in the same
+    third of the picture can still be told apart.
+    """
     across, down = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    area_per_cent = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * 100.0).clamp(
-        min=SMALL_PER_CENT, max=BIG_PER_CENT
-    )
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     # Sizes are compared by ratio.
-    span = torch.log(torch.tensor(BIG_PER_CENT / SMALL_PER_CENT, dtype=boxes.dtype, device=boxes.device))
-    size = torch.log(area_per_cent / SMALL_PER_CENT) / span
-    position = torch.stack([down, across, size], dim=1)[:, :, None]
+    small, medium, large, largest = (math.log(share) for share in (SMALLEST, *SIZE_BORDERS, LARGEST))
+    size = torch.log(area.clamp(min=SMALLEST, max=LARGEST))
+    position = torch.stack([down, across, (size - small) / (largest - small)], dim=1)[:, :, None]
     knots = torch.tensor([0.0, 0.5, 1.0], dtype=boxes.dtype, device=boxes.device)
-    return (1.0 - (position - knots).abs() * 2.0).clamp(min=0.0)
+    along = (1.0 - (position - knots).abs() * 2.0).clamp(min=0.0)
+    borders = torch.tensor(
+        [[1 / 3, 2 / 3], [1 / 3, 2 / 3], [(medium - small) / (largest - small), (large - small) / (largest - small)]],
+        dtype=boxes.dtype,
+        device=boxes.device,
+    )
+    past = ((position - borders) / BORDER_WIDTH + 0.5).clamp(min=0.0, max=1.0)
+    word = torch.stack([1.0 - past[..., 0], past[..., 0] - past[..., 1], past[..., 1]], dim=-1)
+    return (along + word) / 2
 
 
 class TunedVision(nn.Module):
@@ -322,11 +337,12 @@ class TunedVision(nn.Module):
     def region_parameters(self) -> list[nn.Parameter]:
         """What learns to read regions."""
         parts = (self.fused, self.reader.head, self.reader.name, self.reader.color)
-        return [p for part in parts for p in part.parameters() if p.requires_grad]
+        known = set(map(id, self.reader.name.closed_form.parameters()))
+        return [p for part in parts for p in part.parameters() if id(p) not in known]
 
     def projector_parameters(self) -> list[nn.Parameter]:
         """What learns to write them as rows."""
-        return [p for p in self.words.parameters() if p.requires_grad]
+        return list(self.words.parameters())
 
 
 def split_encoder(levels: Levels, width: int) -> tuple[Levels, Tensor]:

@@ -42,7 +42,7 @@ def starting_vision(state: Arrays, language: Decoder, *, seed: int = 0) -> tuple
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         vision = TunedVision(sizes)
-    tables = word_tables(vocabulary.names, language, sizes.n_name_rows)
+    tables = word_tables(vocabulary, language, sizes.n_name_rows)
     missing = _put_in(vision, {**encoder_weights(state), **tables}, _FETCH_AGAIN)
     known = tuple(name for name in missing if name.startswith(("encoder.", "reader.name.closed_form.")))
     if known:

@@ -82,3 +82,20 @@ def test_a_relation_agrees_with_the_centers_and_turns_round(first: XyXy, second:
     dy = (first[1] + first[3] - second[1] - second[3]) / 2
     if found is not None:
         assert {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[found] >= max(abs(dx), abs(dy)) - 1e-6
+
+
+def test_near_a_border_either_word_may_be_said() -> None:
+    assert places.possible_places((0.1, 0.1, 0.2, 0.2)) == {"in the top left"}
+    assert places.possible_places((0.28, 0.1, 0.38, 0.2)) == {"in the top left", "at the top"}
+    assert places.possible_places((0.0, 0.0, 1.0, 1.0)) == {"in the center"}
+    assert places.possible_sizes((0.0, 0.0, 0.1, 0.1)) == {"small"}
+    assert places.possible_sizes((0.0, 0.0, 0.3, 0.2)) == {"small", "medium"}
+    assert places.possible_sizes((0.0, 0.0, 0.4, 0.45)) == {"medium", "large"}
+    assert places.possible_sizes((0.0, 0.0, 1.0, 1.0)) == {"large"}
+
+
+@given(st.tuples(st.floats(0.02, 0.98), st.floats(0.02, 0.98), st.floats(0.02, 0.98)).map(lambda xys: _around(*xys)))
+def test_the_word_that_is_said_is_among_those_that_may_be(box: XyXy) -> None:
+    said_place, said_size = places.place(box), places.size(box)
+    assert said_place is None or places.possible_places(box) == {said_place}
+    assert said_size is None or places.possible_sizes(box) == {said_size.removesuffix("-sized")}

@@ -60,6 +60,13 @@ RIGHT = [
     ("beyond", "How old is <region1>?", "I cannot tell that from the picture.", "I cannot tell."),
     ("describe", "Describe <region1>.", "region1 is a gray heron, a bird. It is large and in the top left.",
      "region1 is a gray heron. It is large and in the top left of the picture."),
+    # What the right answer leaves out may be said where someone might say it: region1 covers 16 % of the picture.
+    ("describe", "Describe <region1>.", "region1 is a gray heron. It is in the top left.",
+     "region1 is a gray heron. It is large and in the top left."),
+    ("describe", "Describe <region1>.", "region1 is a gray heron. It is medium-sized.",
+     "region1 is a gray heron. It is medium-sized and in the top left."),
+    ("compare", "Compare <region1> and <region3>.", "region1 is a gray heron and region3 is a green apple.",
+     "region1 is a gray heron and region3 is a green apple. region1 is bigger."),
 ]  # fmt: skip
 
 WRONG = [
@@ -100,6 +107,13 @@ WRONG = [
      "region1 is a red heron, a bird. It is large and in the top left."),
     ("describe", "Describe <region1>.", "region1 is a gray heron, a bird. It is large and in the top left.",
      "region1 is a gray heron, a bird. It is large and in the top right."),
+    ("describe", "Describe <region1>.", "region1 is a gray heron. It is in the top left.",
+     "region1 is a gray heron. It is small and in the top left."),
+    ("describe", "Describe <region1>.", "region1 is a gray heron. It is medium-sized.",
+     "region1 is a gray heron. It is medium-sized and on the right."),
+    ("describe", "Describe <region1>.", "region1 is a gray heron. It is medium-sized.", "region1 is a gray heron."),
+    ("compare", "Compare <region1> and <region3>.", "region1 is a gray heron and region3 is a green apple.",
+     "region1 is a gray heron and region3 is a green apple. region3 is bigger."),
 ]  # fmt: skip
 
 

@@ -272,14 +272,22 @@ def test_the_saved_adapter_gives_the_models_logits(
     assert np.abs(native - tuned).max() < 0.1 * np.abs(native - untuned).max()
 
 
-def test_a_run_can_begin_with_another_ones_numbers(recipe: Recipe, finished: Path, tmp_path: Path) -> None:
-    rates = LearningRates(lora=1e-12, projector=1e-12, region=1e-12)
+@pytest.mark.parametrize("rates", [
+    LearningRates(lora=1e-12, projector=1e-12, region=1e-12),
+    LearningRates(lora=1e-12),
+    LearningRates(projector=1e-12),
+])  # fmt: skip
+def test_a_run_can_begin_with_another_ones_numbers(
+    recipe: Recipe, finished: Path, tmp_path: Path, rates: LearningRates
+) -> None:
+    """What does not learn is passed on too."""
     stage = msgspec.structs.replace(recipe.stage[1], steps=1, rates=rates, weight_decay=0.0)
     after = msgspec.structs.replace(recipe, stage=(stage,), begin_with=finished)
     assert run_recipe(after, tmp_path / "after", small_vision, Quiet())
     first, second = TunedPart.of(finished), TunedPart.of(tmp_path / "after")
     for name, pair in read_adapter(first.adapter).pairs.items():
         np.testing.assert_array_equal(pair.b, read_adapter(second.adapter).pairs[name].b)
+    assert second.vision_weights().keys() == first.vision_weights().keys()
     for name, tensor in first.vision_weights().items():
         np.testing.assert_allclose(tensor, second.vision_weights()[name], atol=1e-9)
 
