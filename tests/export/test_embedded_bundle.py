@@ -204,7 +204,7 @@ def test_a_place_is_a_word_inside_a_third_of_the_picture_and_a_mixture_between_t
     assert shares[0, 1, 0] > 0.97
     # Within a third, how far along it is still shows.
     assert shares[0, 1, 0] > shares[1, 1, 0] > 0.6
-    assert shares[4, 1, 0] == pytest.approx(shares[4, 1, 1], abs=0.2)
+    assert abs(float(shares[4, 1, 0] - shares[4, 1, 1])) < 0.2
 
 
 @pytest.mark.parametrize(("side", "size"), [(0.15, 0), (0.34, 1), (0.6, 2)])
