@@ -1,1 +1,1 @@
-"""The desktop app's package; it has no window yet. Only here may Qt be imported."""
+"""The desktop app: draw boxes on a photo and ask about them. Only ``views`` and ``app`` import Qt."""

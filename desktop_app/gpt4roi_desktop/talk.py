@@ -1,0 +1,170 @@
+"""What becomes of questions: pure functions from a session to the next, and what the model is told. Knows no model.
+
+A question holds chips. Only here do they become ``<regionN>`` and boxes, so the two can never disagree.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+from gpt4roi_desktop.session import Asked, Chip, Dialogue, Exchange, Question, Session, State, Timing, chips_of
+from gpt4roi_runtime.geometry import Box
+from gpt4roi_runtime.prompt import Turn
+
+_REGION_WORD = re.compile(r"<?\bregion ?([1-9]\d{0,3})\b>?", re.IGNORECASE)
+"""How a model names a region in an answer: ``region1``, ``Region 1``, ``<region1>``."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model is given: the question, the boxes by number, and the turns it should remember."""
+
+    question: str
+    regions: dict[int, Box]
+    history: tuple[Turn, ...]
+
+
+def ask(session: Session, question: Question) -> tuple[Session, int]:
+    """A new exchange, waiting, in the last dialogue; the question box is empty again.
+
+    Returns:
+        The session, and the exchange's id.
+    """
+    new = Exchange(session.next_id, question, _asked(session, question))
+    last = session.dialogues[-1]
+    dialogues = (*session.dialogues[:-1], replace(last, exchanges=(*last.exchanges, new)))
+    return replace(session, dialogues=dialogues, draft=(), next_id=new.id + 1), new.id
+
+
+def begin_dialogue(session: Session) -> Session:
+    """An empty dialogue at the end; nothing changes where the last one is empty."""
+    if not session.dialogues[-1].exchanges:
+        return session
+    return replace(session, dialogues=(*session.dialogues, Dialogue(session.next_id)), next_id=session.next_id + 1)
+
+
+def again(session: Session, exchange_id: int) -> Session:
+    """An exchange as if it were asked now, with the boxes as they are now."""
+    exchange = session.exchange(exchange_id)
+    if exchange is None:
+        return session
+    fresh = Exchange(exchange.id, exchange.question, _asked(session, exchange.question))
+    return _with(session, fresh)
+
+
+def hear(session: Session, exchange_id: int, text: str) -> Session:
+    """More text of an answer; it is streaming from now on."""
+    exchange = session.exchange(exchange_id)
+    if exchange is None:
+        return session
+    return _with(session, replace(exchange, answer=exchange.answer + text, state="streaming"))
+
+
+def finish(session: Session, exchange_id: int, answer: str, timing: Timing) -> Session:
+    """An answer that is complete."""
+    exchange = session.exchange(exchange_id)
+    if exchange is None:
+        return session
+    return _with(session, replace(exchange, answer=answer, state="done", timing=timing))
+
+
+def end(session: Session, exchange_id: int, state: State, problem: str = "", advice: str = "") -> Session:
+    """An exchange in another state, with its reason; what was answered so far stays."""
+    exchange = session.exchange(exchange_id)
+    if exchange is None:
+        return session
+    return _with(session, replace(exchange, state=state, problem=problem, advice=advice))
+
+
+def requeue(session: Session, exchange_id: int) -> Session:
+    """An exchange that waits again, its half answer forgotten."""
+    exchange = session.exchange(exchange_id)
+    if exchange is None:
+        return session
+    return _with(session, replace(exchange, answer="", state="queued"))
+
+
+def prompt_of(session: Session, exchange_id: int) -> Prompt | None:
+    """What the model is given for an exchange, or None where a region of the question was deleted."""
+    exchange = session.exchange(exchange_id)
+    if exchange is None:
+        return None
+    ids = chips_of(exchange.question)
+    if any(session.number_of(region_id) is None for region_id in ids):
+        return None
+    turns = memory(session, exchange_id)
+    for turn in turns:
+        ids += chips_of(turn.question)
+    numbers = {region_id: session.number_of(region_id) for region_id in ids}
+    boxes = {region.id: region.box for region in session.regions}
+    return Prompt(
+        question=as_text(session, exchange.question),
+        regions={number: boxes[region_id] for region_id, number in numbers.items() if number is not None},
+        history=tuple(Turn(as_text(session, turn.question), renamed(session, turn)) for turn in turns),
+    )
+
+
+def memory(session: Session, exchange_id: int) -> tuple[Exchange, ...]:
+    """The earlier turns of an exchange's dialogue that still hold.
+
+    A turn about a box that was moved or deleted since is left out: its answer is about something else.
+    """
+    for dialogue in session.dialogues:
+        ids = [exchange.id for exchange in dialogue.exchanges]
+        if exchange_id in ids:
+            earlier = dialogue.exchanges[: ids.index(exchange_id)]
+            return tuple(turn for turn in earlier if turn.state == "done" and turn.answer and _holds(session, turn))
+    return ()
+
+
+def as_text(session: Session, question: Question) -> str:
+    """A question as the model reads it."""
+    return "".join(
+        token if isinstance(token, str) else f"<region{session.number_of(token.region_id)}>" for token in question
+    )
+
+
+def renamed(session: Session, exchange: Exchange) -> str:
+    """An answer whose ``region1`` follows the region it meant then to the number it has now."""
+    return "".join(
+        part if isinstance(part, str) else f"region{session.number_of(part.region_id) or '?'}"
+        for part in answer_parts(exchange)
+    )
+
+
+def answer_parts(exchange: Exchange) -> Question:
+    """An answer as text and chips."""
+    ids = {asked.number: asked.region_id for asked in exchange.asked}
+    parts: list[str | Chip] = []
+    place = 0
+    for word in _REGION_WORD.finditer(exchange.answer):
+        region_id = ids.get(int(word[1]))
+        if region_id is not None:
+            parts += [exchange.answer[place : word.start()], Chip(region_id)]
+            place = word.end()
+    return (*parts, exchange.answer[place:])
+
+
+def _asked(session: Session, question: Question) -> tuple[Asked, ...]:
+    """What the chips of a question stand for now."""
+    mentioned = chips_of(question)
+    return tuple(
+        Asked(region.id, number, region.box)
+        for number, region in enumerate(session.regions, 1)
+        if region.id in mentioned
+    )
+
+
+def _holds(session: Session, turn: Exchange) -> bool:
+    boxes = {region.id: region.box for region in session.regions}
+    return all(boxes.get(asked.region_id) == asked.box for asked in turn.asked)
+
+
+def _with(session: Session, exchange: Exchange) -> Session:
+    dialogues = tuple(
+        replace(
+            dialogue,
+            exchanges=tuple(exchange if old.id == exchange.id else old for old in dialogue.exchanges),
+        )
+        for dialogue in session.dialogues
+    )
+    return replace(session, dialogues=dialogues)
