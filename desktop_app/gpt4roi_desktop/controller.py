@@ -287,6 +287,13 @@ class Controller:
         self._worker.send(m.Propose(self._proposing))
         self._notify("status")
 
+    def take_proposal(self, place: int) -> Box:
+        """A box that was offered, to be adopted; it is offered no longer."""
+        taken = self.proposals[place]
+        self.proposals = tuple(each for each in self.proposals if each is not taken)
+        self._notify("proposals")
+        return taken.box
+
     def drop_proposals(self) -> None:
         """Forget the boxes that were offered."""
         if self.proposals:

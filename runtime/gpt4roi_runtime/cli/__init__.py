@@ -5,6 +5,7 @@ import importlib
 import click
 
 _COMMANDS = {
+    "app": "Draw boxes and ask about them, in a window.",
     "ask": "Ask a question about boxes on a photo.",
     "chat": "Talk about a photo, several questions in a row.",
     "doctor": "Show machine and engines, and what to mend.",

@@ -1,0 +1,43 @@
+"""Opens the window: what `gpt4roi app` calls. Knows no command line."""
+
+import signal
+import sys
+from importlib import resources
+from pathlib import Path
+
+from PySide6.QtWidgets import QApplication
+
+from gpt4roi_desktop.places import Places
+from gpt4roi_desktop.views import theme
+from gpt4roi_desktop.views.window import Window
+from gpt4roi_desktop.worker.process import WorkerProcess
+
+_SAMPLE = "astronaut.jpg"
+
+
+def run(image: Path | None, bundle: Path) -> int:
+    """Show the window until it is closed.
+
+    Args:
+        image: A photo or a session; None opens what was open last, and the first time a sample.
+        bundle: The model's folder.
+
+    Returns:
+        The exit status.
+    """
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("gpt4roi")
+    application.setApplicationDisplayName("GPT4RoI")
+    theme.apply(application)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the terminal ends it: everything is kept already
+    window = Window(WorkerProcess, Places.usual())
+    window.show()
+    window.controller.open_model(bundle)
+    window.open_path(image or window.last_photo() or sample_photo())
+    return application.exec()
+
+
+def sample_photo() -> Path:
+    """A photo that ships with the runtime."""
+    with resources.as_file(resources.files("gpt4roi_runtime") / "samples" / _SAMPLE) as path:
+        return path

@@ -1,0 +1,42 @@
+"""The window's actions: words, keys and icons in one table, for menus, toolbar and key sheet. Decides nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMainWindow
+
+from gpt4roi_desktop.views import icons
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One action: its name for us, its words for a person, what it does."""
+
+    name: str
+    words: str
+    act: Callable[[], object]
+    keys: tuple[str | QKeySequence.StandardKey, ...] = ()
+    icon: str = ""
+
+
+def make(window: QMainWindow, specs: tuple[Spec, ...]) -> dict[str, QAction]:
+    """The actions by name, all of them known to the window."""
+    made = {}
+    for spec in specs:
+        action = QAction(spec.words, window)
+        action.setShortcuts([QKeySequence(key) for key in spec.keys])
+        if spec.icon:
+            action.setIcon(icons.icon(spec.icon))
+        dress(action)
+        action.triggered.connect(lambda _=False, act=spec.act: act())
+        window.addAction(action)
+        made[spec.name] = action
+    return made
+
+
+def dress(action: QAction) -> None:
+    """A tool tip that names the key."""
+    words = action.text().replace("&", "").rstrip(" …")
+    key = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+    action.setToolTip(f"{words} ({key})" if key else words)
