@@ -91,7 +91,8 @@ def act(window: Window) -> None:
     QTest.keyClick(window.canvas, Qt.Key.Key_1)
     QTest.mouseClick(chat.what, Qt.MouseButton.LeftButton)
     until("the first answer", lambda: answered(window, 1))
-    QTest.mouseClick(chat.why, Qt.MouseButton.LeftButton)
+    QTest.keyClick(window.canvas, Qt.Key.Key_2)
+    QTest.mouseClick(chat.describe, Qt.MouseButton.LeftButton)
     until("the second answer", lambda: answered(window, 2))
     QTest.mouseClick(chat.begin_button, Qt.MouseButton.LeftButton)
     type_about(window, "What are ", 1, " and ", 2, "?")
@@ -125,20 +126,19 @@ def main() -> int:
     with screen(), tempfile.TemporaryDirectory() as folder:
         application = QApplication([])
         theme.apply(application)
-        if options.dark:
-            application.styleHints().setColorScheme(Qt.ColorScheme.Dark)
         window = Window(WorkerProcess, Places(Path(folder)))
+        window.choose_theme("dark" if options.dark else "light")
         window.resize(*SIZE)
         window.show()
         window.move(QPoint(0, 0))
-        QTest.qWaitForWindowExposed(window)
+        window.activateWindow()
+        QTest.qWaitForWindowActive(window)
         window.controller.open_model(default_bundle())
         window.open_path(sample_photo())
         act(window)
         QTest.qWait(300)  # one more paint: there is no signal for "everything is on the screen"
         window.grab().save(str(options.output))
         window.close()
-    print(options.output)
     return 0
 
 

@@ -199,8 +199,9 @@ def _exchange(stored: _Exchange) -> nouns.Exchange:
         state="stopped" if stored.state in ("queued", "streaming") else stored.state,
         problem=stored.problem,
         advice=stored.advice,
-        timing=timing
-        and nouns.Timing(timing.first_text_s, timing.tokens_per_s, timing.n_answer_tokens, timing.n_prompt_rows),
+        timing=None
+        if timing is None
+        else nouns.Timing(timing.first_text_s, timing.tokens_per_s, timing.n_answer_tokens, timing.n_prompt_rows),
     )
 
 
@@ -214,8 +215,9 @@ def _stored_exchange(exchange: nouns.Exchange) -> _Exchange:
         state=exchange.state,
         problem=exchange.problem,
         advice=exchange.advice,
-        timing=timing
-        and _Timing(timing.n_answer_tokens, timing.n_prompt_rows, timing.first_text_s, timing.tokens_per_s),
+        timing=None
+        if timing is None
+        else _Timing(timing.n_answer_tokens, timing.n_prompt_rows, timing.first_text_s, timing.tokens_per_s),
     )
 
 

@@ -7,7 +7,7 @@ on a selected box.
 from dataclasses import dataclass
 from typing import Literal
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QDragEnterEvent,
@@ -188,10 +188,10 @@ class Canvas(QGraphicsView):
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self.zoom_to(self.transform().m11() * 1.0015 ** event.angleDelta().y(), event.position())
         else:
-            delta = event.pixelDelta() if not event.pixelDelta().isNull() else event.angleDelta() / 2
+            delta = QPointF(event.pixelDelta() if not event.pixelDelta().isNull() else event.angleDelta())
             if event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
                 delta = delta.transposed()
-            self._scroll(QPointF(-delta.x(), -delta.y()))
+            self._scroll(-delta / 2)
             self._fitted = False
         event.accept()
 
@@ -414,11 +414,11 @@ class Canvas(QGraphicsView):
 
     # -- paint ---------------------------------------------------------------------------------------------------
 
-    def drawBackground(self, painter: QPainter, rect: QRectF) -> None:  # noqa: N802 - Qt's name
+    def drawBackground(self, painter: QPainter, rect: QRectF | QRect) -> None:  # noqa: N802 - Qt's name
         """The table that the photo lies on."""
         painter.fillRect(rect, QColor(theme.current().canvas))
 
-    def drawForeground(self, painter: QPainter, rect: QRectF) -> None:  # noqa: N802 - Qt's name
+    def drawForeground(self, painter: QPainter, rect: QRectF | QRect) -> None:  # noqa: N802 - Qt's name
         """Everything over the photo, in the window's points, so that lines are as thick at every zoom."""
         del rect
         if self._session is None:

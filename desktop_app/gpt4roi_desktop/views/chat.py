@@ -80,7 +80,7 @@ class Chat(QWidget):
         inside.setObjectName("talk")
         self._column = QVBoxLayout(inside)
         self._column.setContentsMargins(12, 4, 12, 8)
-        self._column.setSpacing(14)
+        self._column.setSpacing(10)
         self._column.addWidget(self._hint, 1)
         self._column.addStretch(1)
         self._area.setWidget(inside)
@@ -112,6 +112,7 @@ class Chat(QWidget):
         inside.setContentsMargins(8, 6, 6, 6)
         inside.addWidget(self.box, 1)
         inside.addWidget(self.send_button, 0, Qt.AlignmentFlag.AlignBottom)
+        self.send_button.setFixedHeight(30)
 
         def frame_focus(focused: bool) -> None:  # noqa: FBT001 - a signal's slot
             frame.setProperty("focused", focused)

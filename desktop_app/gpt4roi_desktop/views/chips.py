@@ -3,12 +3,15 @@
 import base64
 from functools import lru_cache
 
-from PySide6.QtCore import QBuffer, QIODevice, QRectF, Qt
+from PySide6.QtCore import QBuffer, QIODevice, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter
 
 from gpt4roi_runtime.overlay import region_colour
 
 _GONE = "#8a8f98"
+_LIFT = 5
+"""Empty points under a chip in text: Qt centres pictures on the small letters, which is too low for a tag."""
+
 _SHARPNESS = 3
 """Pixels a point: chips in text stay crisp on screens of high density."""
 
@@ -33,9 +36,10 @@ def paint_tag(painter: QPainter, number: int | None, area: QRectF, *, radius: fl
 
 @lru_cache(maxsize=512)
 def chip_image(number: int | None, height: int) -> QImage:
-    """A chip for use in text, ``height`` points high."""
+    """A chip for use in text, ``height`` points high, and some room below it."""
     width = tag_width(number, height)
-    picture = QImage(round((width + 2) * _SHARPNESS), height * _SHARPNESS, QImage.Format.Format_ARGB32_Premultiplied)
+    size = QSize(round((width + 2) * _SHARPNESS), (height + _LIFT) * _SHARPNESS)
+    picture = QImage(size, QImage.Format.Format_ARGB32_Premultiplied)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)
     painter.scale(_SHARPNESS, _SHARPNESS)
@@ -50,18 +54,19 @@ def chip_html(number: int | None, region_id: int, height: int) -> str:
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
     picture = chip_image(number, height)
-    picture.save(buffer, "PNG")
+    picture.save(buffer, b"PNG")
     data = base64.b64encode(buffer.data().data()).decode()
-    width = picture.width() / _SHARPNESS
+    width, full_height = chip_size(number, height)
     return (
-        f'<a href="region:{region_id}"><img src="data:image/png;base64,{data}" width="{width:g}" height="{height}"'
-        ' style="vertical-align: middle"></a>'
+        f'<a href="region:{region_id}"><img src="data:image/png;base64,{data}" style="vertical-align: middle"'
+        f' width="{width:g}" height="{full_height:g}"></a>'
     )
 
 
 def chip_size(number: int | None, height: int) -> tuple[float, float]:
     """Width and height of a chip in text, in points."""
-    return chip_image(number, height).width() / _SHARPNESS, float(height)
+    picture = chip_image(number, height)
+    return picture.width() / _SHARPNESS, picture.height() / _SHARPNESS
 
 
 def _font(height: float) -> QFont:

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -32,6 +32,7 @@ class ExchangeView(QWidget):
         self.note = QLabel()
         self.note.setObjectName("faint")
         self.note.setWordWrap(True)
+        self.note.setMinimumSize(1, 1)
         self.stop_button = self._button("stop", self.tr("Stop this answer"), lambda: self.stopped.emit(exchange_id))
         self.copy_button = self._button("copy", self.tr("Copy the answer"), self._copy)
         self.again_button = self._button("again", self.tr("Ask again"), lambda: self.asked_again.emit(exchange_id))
@@ -48,7 +49,7 @@ class ExchangeView(QWidget):
         below = QHBoxLayout()
         below.setContentsMargins(12, 0, 4, 0)
         below.setSpacing(2)
-        below.addWidget(self.note, 1)
+        below.addWidget(self.note, 1, Qt.AlignmentFlag.AlignVCenter)
         for button in (self.stop_button, self.copy_button, self.again_button):
             below.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
         answer = QVBoxLayout()
@@ -56,7 +57,7 @@ class ExchangeView(QWidget):
         answer.addWidget(self.answer)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(6)
+        whole.setSpacing(4)
         whole.addWidget(bubble)
         whole.addLayout(answer)
         whole.addLayout(below)
@@ -111,6 +112,8 @@ class ExchangeView(QWidget):
         button.setToolTip(words)
         button.setAccessibleName(words)
         button.setAutoRaise(True)
+        button.setObjectName("small")
+        button.setIconSize(QSize(15, 15))
         button.clicked.connect(act)
         return button
 
@@ -124,6 +127,7 @@ def _words(name: str) -> QLabel:
         Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.LinksAccessibleByMouse
     )
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    label.setMinimumSize(1, 1)  # or Qt reserves the height that one word a line would take
     label.setAccessibleName(name)
     return label
 

@@ -1,5 +1,7 @@
 """Where a question is typed: text with chips that stand for regions. Knows no model and sends nothing itself."""
 
+from collections.abc import Iterator
+
 from PySide6.QtCore import QMimeData, QPoint, QSize, Qt, QUrl, Signal
 from PySide6.QtGui import (
     QFocusEvent,
@@ -8,10 +10,12 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPixmap,
     QResizeEvent,
+    QTextBlock,
     QTextCharFormat,
     QTextCursor,
     QTextDocument,
     QTextFormat,
+    QTextFragment,
     QTextImageFormat,
 )
 from PySide6.QtWidgets import QFrame, QMenu, QTextEdit, QWidget
@@ -21,7 +25,7 @@ from gpt4roi_desktop.views.chips import chip_image, chip_size
 
 _CHIP_PX = 18
 _REGION = int(QTextFormat.Property.UserProperty) + 1
-_MOST_PX = 132
+_LEAST_PX, _MOST_PX = 30, 132
 _OBJECT = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 
@@ -58,7 +62,7 @@ class QuestionBox(QTextEdit):
         while block.isValid():
             if tokens or block.blockNumber() > 0:
                 tokens.append("\n")
-            for fragment in (each.fragment() for each in block):
+            for fragment in _fragments(block):
                 region_id = fragment.charFormat().property(_REGION)
                 if region_id:
                     tokens += [Chip(int(region_id))] * fragment.length()  # neighbours of one kind are one fragment
@@ -120,7 +124,7 @@ class QuestionBox(QTextEdit):
         """A chip shows a number that its region no longer has."""
         block = self.document().begin()
         while block.isValid():
-            for fragment in (each.fragment() for each in block):
+            for fragment in _fragments(block):
                 region_id = fragment.charFormat().property(_REGION)
                 if region_id and self._session is not None:
                     name = fragment.charFormat().toImageFormat().name()
@@ -145,8 +149,18 @@ class QuestionBox(QTextEdit):
         elif event.key() == Qt.Key.Key_Escape:
             event.ignore()  # the window stops the answer, or goes back to the photo
         else:
+            self._close_up(event.text())
             self.setCurrentCharFormat(QTextCharFormat())  # what is typed behind a chip is not a chip
             super().keyPressEvent(event)
+
+    def _close_up(self, typed: str) -> None:
+        """The space that a chosen chip brought goes again where punctuation follows."""
+        cursor = self.textCursor()
+        if typed not in tuple(",.;:?!)") or cursor.hasSelection() or cursor.position() < 2:
+            return
+        place = cursor.position()
+        if self.document().characterAt(place - 1) == " " and self.document().characterAt(place - 2) == _OBJECT:
+            cursor.deletePreviousChar()
 
     def _offer(self, typed: str) -> None:
         """A menu of the regions; left without a choice, what was typed stands."""
@@ -229,9 +243,15 @@ class QuestionBox(QTextEdit):
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """One line, until there is more."""
-        return QSize(200, 34)
+        return QSize(200, _LEAST_PX)
 
     def _grow(self) -> None:
-        height = min(max(34, round(self.document().size().height()) + 2), _MOST_PX)
+        height = min(max(_LEAST_PX, round(self.document().size().height()) + 2), _MOST_PX)
         if height != self.height():
             self.setFixedHeight(height)
+
+
+def _fragments(block: QTextBlock) -> Iterator[QTextFragment]:
+    """The runs of one form in a paragraph."""
+    for each in block:  # type: ignore[attr-defined]
+        yield each.fragment()

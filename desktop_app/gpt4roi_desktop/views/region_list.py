@@ -78,14 +78,14 @@ class _Delegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:  # noqa: N802 - Qt's name
         """All rows alike."""
         del index
-        return QSize(option.rect.width(), _ROW_PX)  # type: ignore[attr-defined]
+        return QSize(option.rect.width(), _ROW_PX)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         """A tag, the size, an eye and a lock."""
         region: Region = index.data(_REGION)
         colours = theme.current()
-        area = QRectF(option.rect)  # type: ignore[attr-defined]
-        state = option.state  # type: ignore[attr-defined]
+        area = QRectF(option.rect)
+        state = option.state
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if state & (QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_MouseOver):
@@ -116,7 +116,7 @@ class _Delegate(QStyledItemDelegate):
         """A click on an icon is not a click on the row."""
         del model
         if isinstance(event, QMouseEvent) and event.button() == Qt.MouseButton.LeftButton:
-            area = QRectF(option.rect)  # type: ignore[attr-defined]
+            area = QRectF(option.rect)
             at = QPointF(event.position())
             for place, signal in ((_eye(area), self.eye_clicked), (_lock(area), self.lock_clicked)):
                 if place.adjusted(-5, -6, 5, 6).contains(at):

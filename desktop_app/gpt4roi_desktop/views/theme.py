@@ -1,6 +1,7 @@
 """Colours and spacing, light and dark, as the system says. Knows no widget of ours."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
@@ -55,8 +56,17 @@ DARK = Theme(
 )
 
 
+Wish = Literal["system", "light", "dark"]
+_WISH = "gpt4roi_theme"
+"""The property of the application that holds what the user chose."""
+
+
 def current() -> Theme:
-    """The scheme that the system asks for."""
+    """The scheme that the user chose, or else the system's."""
+    application = QGuiApplication.instance()
+    wish = application.property(_WISH) if application is not None else None
+    if wish in ("light", "dark"):
+        return DARK if wish == "dark" else LIGHT
     return DARK if QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark else LIGHT
 
 
@@ -65,6 +75,12 @@ def apply(application: QApplication) -> None:
     application.setStyle("Fusion")
     _dress(application)
     application.styleHints().colorSchemeChanged.connect(lambda _: _dress(application))
+
+
+def choose(application: QApplication, wish: Wish) -> None:
+    """Dress it as the user likes, or as the system does."""
+    application.setProperty(_WISH, wish)
+    _dress(application)
 
 
 def _dress(application: QApplication) -> None:
@@ -103,6 +119,7 @@ def _style_sheet(theme: Theme) -> str:
         spacing: 2px; }}
     QToolBar::separator {{ background: {theme.line}; width: 1px; margin: 6px 6px; }}
     QToolButton {{ border: 1px solid transparent; border-radius: 6px; padding: 5px 8px; }}
+    QToolButton#small {{ padding: 3px; border-radius: 5px; }}
     QToolButton:hover:enabled {{ background: {theme.raised}; }}
     QToolButton:pressed, QToolButton:checked {{ background: {theme.raised}; border-color: {theme.line}; }}
     QToolButton:focus {{ border-color: {theme.accent}; }}
@@ -136,7 +153,7 @@ def _style_sheet(theme: Theme) -> str:
     QPushButton:disabled {{ color: {theme.faint}; background: {theme.ground}; }}
     QPushButton#primary {{ background: {theme.accent}; color: {theme.on_accent}; border-color: {theme.accent}; }}
     QPushButton#primary:disabled {{ background: {theme.raised}; color: {theme.faint}; border-color: {theme.line}; }}
-    QPushButton#quick {{ border-radius: 12px; padding: 3px 12px; }}
+    QPushButton#quick {{ border-radius: 11px; padding: 3px 12px; min-height: 16px; }}
     QFrame#notice {{ background: {theme.warning_ground}; border: 0; border-bottom: 1px solid {theme.warning_line}; }}
     QProgressBar {{ background: {theme.raised}; border: 0; border-radius: 2px; max-height: 4px; min-height: 4px; }}
     QProgressBar::chunk {{ background: {theme.accent}; border-radius: 2px; }}

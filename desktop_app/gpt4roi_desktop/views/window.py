@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, Qt, QTimer
-from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence
 from PySide6.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -23,7 +23,7 @@ from gpt4roi_desktop import edits, exports, session_file
 from gpt4roi_desktop.controller import Change, Controller, Launch, Notice
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Question, Session
-from gpt4roi_desktop.views import actions, clipboard
+from gpt4roi_desktop.views import actions, clipboard, icons, theme
 from gpt4roi_desktop.views.actions import Spec
 from gpt4roi_desktop.views.bridge import Bridge
 from gpt4roi_desktop.views.canvas import Canvas
@@ -152,7 +152,7 @@ class Window(QMainWindow):
         undo.setShortcut(QKeySequence(standard.Undo))
         redo.setShortcuts([QKeySequence("Ctrl+Shift+Z"), QKeySequence("Ctrl+Y")])
         for name, action in (("undo", undo), ("redo", redo)):
-            action.setIcon(actions.icons.icon(name))
+            action.setIcon(icons.icon(name))
             self.actions_by_name[name] = action
             self.addAction(action)
         for number in range(1, 10):
@@ -176,12 +176,13 @@ class Window(QMainWindow):
                 ("undo", "redo", "-", "copy", "paste", "duplicate", "delete", "-", "all", "lock", "hide", "up", "down"),
             ),
             (self.tr("&Boxes"), ("draw", "suggest", "adopt")),
-            (self.tr("&View"), ("zoom_in", "zoom_out", "fit", "actual", "-", "question", "photo")),
+            (self.tr("&View"), ("zoom_in", "zoom_out", "fit", "actual", "-", "question", "photo", "-", "themes")),
             (self.tr("&Model"), ("dialogue", "cancel", "-", "model")),
             (self.tr("&Help"), ("help",)),
         )
 
     def _fill_menus(self) -> None:
+        self.themes = self._theme_menu()
         self.recent = QMenu(self.tr("Open &recent"), self)
         self.recent.aboutToShow.connect(self._fill_recent)
         for title, names in self._groups():
@@ -189,10 +190,37 @@ class Window(QMainWindow):
             for name in names:
                 if name == "-":
                     menu.addSeparator()
-                elif name == "recent":
-                    menu.addMenu(self.recent)
+                elif name in ("recent", "themes"):
+                    menu.addMenu(self.recent if name == "recent" else self.themes)
                 else:
                     menu.addAction(self.actions_by_name[name])
+
+    def _theme_menu(self) -> QMenu:
+        menu = QMenu(self.tr("&Theme"), self)
+        group = QActionGroup(self)
+        chosen = self.settings.value("theme", "system")
+        wishes: tuple[tuple[theme.Wish, str], ...] = (
+            ("system", self.tr("&As the system")),
+            ("light", self.tr("&Light")),
+            ("dark", self.tr("&Dark")),
+        )
+        for wish, words in wishes:
+            action = group.addAction(words)
+            action.setCheckable(True)
+            action.setChecked(wish == chosen)
+            action.triggered.connect(partial(self.choose_theme, wish))
+            menu.addAction(action)
+            if wish == chosen != "system":
+                self.choose_theme(wish)
+        return menu
+
+    def choose_theme(self, wish: theme.Wish, *_: object) -> None:
+        """Light, dark, or as the system is; remembered."""
+        self.settings.setValue("theme", wish)
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            theme.choose(application, wish)
+        self.canvas.viewport().update()
 
     def _fill_toolbar(self) -> None:
         bar = QToolBar(self.tr("Tools"))

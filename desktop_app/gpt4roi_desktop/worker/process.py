@@ -83,7 +83,7 @@ class WorkerProcess:
             while (letter := self._letters.get()) is not None:
                 write_frame(sink, msgspec.msgpack.encode(letter.request))
                 if letter.photo is not None:
-                    write_frame(sink, memoryview(letter.photo).cast("B"))
+                    write_frame(sink, letter.photo.data.cast("B"))
         with suppress(OSError):
             sink.close()
 

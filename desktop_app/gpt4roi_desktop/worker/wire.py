@@ -1,7 +1,7 @@
 """Frames on a pipe: four bytes of length, then the content. Knows no message."""
 
 import struct
-from typing import BinaryIO
+from typing import IO
 
 _LENGTH = struct.Struct(">I")
 MAX_MESSAGE_BYTES = 16 << 20
@@ -12,7 +12,7 @@ class BrokenWireError(Exception):
     """The other side sent something that is not a frame; the connection is of no use any more."""
 
 
-def write_frame(sink: BinaryIO, content: bytes | memoryview) -> None:
+def write_frame(sink: IO[bytes], content: bytes | memoryview) -> None:
     """Send one frame.
 
     Raises:
@@ -23,7 +23,7 @@ def write_frame(sink: BinaryIO, content: bytes | memoryview) -> None:
     sink.flush()
 
 
-def read_frame(source: BinaryIO, max_bytes: int = MAX_MESSAGE_BYTES) -> bytearray | None:
+def read_frame(source: IO[bytes], max_bytes: int = MAX_MESSAGE_BYTES) -> bytearray | None:
     """Receive one frame, or None where the other side has closed the pipe between two frames.
 
     Raises:
