@@ -191,7 +191,7 @@ class Canvas(QGraphicsView):
             delta = QPointF(event.pixelDelta() if not event.pixelDelta().isNull() else event.angleDelta())
             if event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
                 delta = delta.transposed()
-            self._scroll(-delta / 2)
+            self._scroll(QPointF(-delta.x() / 2, -delta.y() / 2))
             self._fitted = False
         event.accept()
 
