@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeVar
 from gpt4roi_desktop import talk
 from gpt4roi_desktop.photo_file import OpenedPhoto, read_photo
 from gpt4roi_desktop.places import Places
-from gpt4roi_desktop.session import Question, Session, Timing, chips_of
+from gpt4roi_desktop.session import Question, Session, Timing, chipped, chips_of
 from gpt4roi_desktop.worker import messages as m
 from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.errors import Gpt4RoiError, QuestionError
@@ -249,6 +249,7 @@ class Controller:
         """
         if self.session is None:
             raise QuestionError("there is no photo to ask about", "Open one first.")
+        question = chipped(question, self.session)
         numbers = [self.session.number_of(region_id) for region_id in chips_of(question)]
         check_dialogue([talk.as_text(self.session, question)], [number for number in numbers if number is not None])
         session, exchange_id = talk.ask(self.session, question)

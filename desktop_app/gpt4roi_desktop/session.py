@@ -169,3 +169,11 @@ def with_chips(text: str, session: Session) -> Question:
             tokens += [text[place : mention.start()], Chip(session.regions[number - 1].id)]
             place = mention.end()
     return tidied((*tokens, text[place:]))
+
+
+def chipped(question: Question, session: Session) -> Question:
+    """A question whose typed ``<regionN>`` are chips too."""
+    tokens: list[str | Chip] = []
+    for token in question:
+        tokens += with_chips(token, session) if isinstance(token, str) else (token,)
+    return tidied(tuple(tokens))

@@ -53,9 +53,7 @@ def test_undo_keeps_what_was_typed_since() -> None:
     before = three()
     after = edits.delete(before, {ids(before)[0]})
     typed = edits.write(after, ("new words",))
-    assert edits.restored(
-        typed, left=edits.drawing_of(after), to=edits.drawing_of(before)
-    ).draft == ("new words",)
+    assert edits.restored(typed, left=edits.drawing_of(after), to=edits.drawing_of(before)).draft == ("new words",)
 
 
 def test_an_id_never_comes_back_as_another_region() -> None:

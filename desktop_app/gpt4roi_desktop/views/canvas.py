@@ -60,7 +60,7 @@ class Canvas(QGraphicsView):
     """Shows a session's photo and boxes."""
 
     box_drawn = Signal(object)
-    boxes_reshaped = Signal(dict)
+    boxes_reshaped = Signal(object)  # a dict with numbers as keys is none of the kinds that Qt copies
     region_clicked = Signal(int, bool)
     ground_clicked = Signal()
     proposal_clicked = Signal(int)

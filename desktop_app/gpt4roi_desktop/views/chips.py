@@ -54,7 +54,7 @@ def chip_html(number: int | None, region_id: int, height: int) -> str:
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
     picture = chip_image(number, height)
-    picture.save(buffer, b"PNG")
+    picture.save(buffer, "PNG")  # type: ignore[call-overload]  # the stubs forget str
     data = base64.b64encode(buffer.data().data()).decode()
     width, full_height = chip_size(number, height)
     return (

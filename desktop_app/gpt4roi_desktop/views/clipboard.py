@@ -53,7 +53,7 @@ def pasted_photo(places: Places) -> Path | None:
         return None
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    if not image.save(buffer, b"PNG"):
+    if not image.save(buffer, "PNG"):  # type: ignore[call-overload]  # the stubs forget str
         raise OutputError("the picture on the clipboard cannot be kept", "Save it to a file, then open that.")
     raw = buffer.data().data()
     path = places.pasted(hashlib.sha256(raw).hexdigest())
