@@ -16,7 +16,7 @@ HELMET := 280,345,512,512
 
 # Two pips in one environment at the same time would break it.
 .NOTPARALLEL:
-.PHONY: help setup llama bundle demo test test-slow lint format bench import-7b clean
+.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow lint format bench import-7b clean
 .DEFAULT_GOAL := help
 
 help: ## show these verbs
@@ -41,8 +41,20 @@ $(VENV)/.base: $(VENV)/.llama pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.base
 	@echo "installing the tools for tests into $(VENV)"
-	@$(PIP) --editable '.[cpu,export,dev]'
+	@$(PIP) --editable '.[cpu,export,app,dev,app-dev]'
 	@touch $@
+
+# Qt's wheel brings Qt, but not these libraries of the system.
+QT_LIBRARIES := libegl1 libgl1 libxkbcommon0 libdbus-1-3 fontconfig libxcb-cursor0
+$(VENV)/.app: $(VENV)/.base
+	@echo "installing the desktop app into $(VENV)"
+	@$(PIP) --editable '.[cpu,app]'
+	@$(BIN)/python -c 'import PySide6.QtWidgets' \
+		|| { echo "Qt misses a library of the system; on Debian and Ubuntu: sudo apt install $(QT_LIBRARIES)" >&2; exit 1; }
+	@touch $@
+
+# Without those libraries pytest-qt would end every test run; the tests of the window say themselves why they are skipped.
+PYTEST = $(BIN)/pytest $$($(BIN)/python -c 'import PySide6.QtWidgets' 2>/dev/null || echo '-p no:pytest-qt')
 
 $(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/* export/gpt4roi_export/embedded_model/* export/gpt4roi_export/vocabulary/* export/gpt4roi_export/nanodet/*) | $(WEIGHTS)
 	@$(BIN)/gpt4roi-export embedded --cache $(WEIGHTS) --force
@@ -65,6 +77,15 @@ demo: setup ## ask two questions about two boxes in a photo
 		"What are <region1> and <region2>?"
 	@echo "the boxes are drawn in demo.png"
 
+app-setup: setup $(VENV)/.app ## all that the desktop app needs
+
+IMAGE ?=
+app: app-setup ## open the desktop app; IMAGE=PHOTO opens that photo
+	$(BIN)/gpt4roi app $(IMAGE)
+
+screenshot: app-setup ## take the README's picture of the app; needs a screen, or xvfb
+	$(BIN)/python desktop_app/screenshot.py
+
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,10 +93,10 @@ lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/lint-imports
 
 test: setup lint ## lint, types, import contracts and every test that needs no GPU
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: setup $(VENV)/.dev ## the tests of minutes and full sizes
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 format: $(VENV)/.dev ## put the code into the project's form
 	$(BIN)/ruff check --fix .

@@ -31,7 +31,7 @@ def test_new_regions_come_last_and_are_selected() -> None:
 
 def test_deleting_renumbers_and_takes_chips_out_of_the_question() -> None:
     state = three()
-    first, second, third = ids(state)
+    first, _, third = ids(state)
     state = edits.write(state, ("Is ", Chip(first), " like ", Chip(third), "?"))
     state = edits.delete(state, {first})
     assert state.draft == ("Is  like ", Chip(third), "?")

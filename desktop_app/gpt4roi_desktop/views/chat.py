@@ -41,6 +41,7 @@ class Chat(QWidget):
         self.what = self._quick(self.tr("What is it?"), self._what)
         self.compare = self._quick(self.tr("Compare"), self._compare)
         self.why = self._quick(self.tr("Why?"), lambda: self.asked.emit(("Why?",)))
+        self.forgotten = QLabel()
         self._hint = QLabel(self.tr("Draw a box on the photo, then ask about it."))
         self._area = QScrollArea()
         self._lay_out()
@@ -69,7 +70,11 @@ class Chat(QWidget):
         whole.setSpacing(0)
         whole.addLayout(top)
         whole.addWidget(self._scrolled(), 1)
+        self.forgotten.setObjectName("faint")
+        self.forgotten.setContentsMargins(16, 2, 12, 2)
+        self.forgotten.linkActivated.connect(self._mention)
         whole.addLayout(self._quick_row())
+        whole.addWidget(self.forgotten)
         whole.addLayout(self._ask_row())
 
     def _scrolled(self) -> QScrollArea:
@@ -159,7 +164,22 @@ class Chat(QWidget):
         last = None if session is None or not session.dialogues[-1].exchanges else session.dialogues[-1].exchanges[-1]
         self.why.setEnabled(last is not None and last.state == "done")
         self.begin_button.setEnabled(last is not None)
+        self._remind()
         self.compare.setToolTip(self.tr("Choose two boxes") if len(meant) != 2 else "")
+
+    def _remind(self) -> None:
+        """A question that forgets the chosen box would be about the whole photo; that is rarely meant."""
+        question = self.box.question()
+        words = any(isinstance(token, str) and token.strip() for token in question)
+        numbers = [] if self._session is None else [self._session.number_of(each.region_id) for each in self._meant()]
+        self.forgotten.setVisible(words and bool(numbers) and not any(isinstance(token, Chip) for token in question))
+        mention = self.tr("Mention {0}").format(", ".join(map(str, numbers)))
+        self.forgotten.setText(self.tr("No box in this question.") + f' <a href="mention">{mention}</a>')
+
+    def _mention(self) -> None:
+        for chip in self._meant():
+            self.box.insert_chip(chip.region_id)
+        self.box.setFocus()
 
     def _arrange(self, session: Session | None) -> None:
         """Put the exchanges in order, with a line between dialogues; views that stay are kept."""

@@ -121,7 +121,7 @@ class Window(QMainWindow):
             Spec("open_session", self.tr("Open &session …"), self.ask_session, ("Ctrl+Shift+O",)),
             Spec("save_session", self.tr("&Save session as …"), self.ask_session_target, (key.Save,)),
             Spec("export", self.tr("&Export …"), self.ask_export, ("Ctrl+E",)),
-            Spec("quit", self.tr("&Quit"), self.close, (key.Quit, "Ctrl+Q")),
+            Spec("quit", self.tr("&Quit"), self.close, ("Ctrl+Q",)),
             Spec("copy", self.tr("&Copy"), self.copy, (key.Copy,)),
             Spec("paste", self.tr("&Paste boxes or photo"), self.paste, (key.Paste,)),
             Spec("duplicate", self.tr("D&uplicate"), self._edit(self.tr("duplicate"), edits.duplicate), ("Ctrl+D",)),

@@ -143,6 +143,13 @@ class TestQuestions:
         assert "###" in two.window.notice.words.text()
         assert two.session.draft == ("what is ### this",)
 
+    def test_a_question_that_forgets_the_chosen_box_is_reminded(self, two: Desk) -> None:
+        type_at(two, "What is this?")
+        assert two.chat.forgotten.isVisible()
+        two.chat.forgotten.linkActivated.emit("mention")
+        assert two.session.draft == ("What is this? ", Chip(two.session.regions[1].id))
+        assert not two.chat.forgotten.isVisible()
+
     def test_a_dialogue_of_its_own(self, two: Desk) -> None:
         two.qtbot.mouseClick(two.chat.what, LEFT)
         two.worker.answer("a cup")
