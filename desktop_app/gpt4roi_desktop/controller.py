@@ -140,6 +140,7 @@ class Controller:
             path: The photo.
             resumed: A session to go on with; None takes the one that was kept for this photo, if any.
         """
+        self.keep()  # before it is read back: the photo may be the one that is open
         self._n_opening += 1
         opening = self._n_opening
         self._reading = True

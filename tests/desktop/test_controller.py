@@ -274,6 +274,12 @@ class TestPhotos:
         assert ready.exchange(waiting).state == "stopped"
         assert ready.controller.session.exchanges()[0].answer == "a cup"
 
+    def test_opening_the_same_photo_again_loses_nothing(self, ready: Desk, tmp_path: Path) -> None:
+        ready.draw(BOX)
+        ready.controller.open_photo(tmp_path / "photo.png")
+        assert ready.controller.session is not None
+        assert [each.box for each in ready.controller.session.regions] == [BOX]
+
     def test_a_session_of_another_photo_is_not_laid_over_this_one(self, ready: Desk, tmp_path: Path) -> None:
         ready.draw(BOX)
         assert ready.controller.session is not None

@@ -421,10 +421,14 @@ class Canvas(QGraphicsView):
     def drawForeground(self, painter: QPainter, rect: QRectF | QRect) -> None:  # noqa: N802 - Qt's name
         """Everything over the photo, in the window's points, so that lines are as thick at every zoom."""
         del rect
-        if self._session is None:
-            return
         painter.save()
         painter.resetTransform()
+        if self._session is None:
+            painter.setPen(QColor(theme.current().faint))
+            words = self.tr("Open a photo, drop one here, or paste one")
+            painter.drawText(self.viewport().rect(), Qt.AlignmentFlag.AlignCenter, words)
+            painter.restore()
+            return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         under = None if self._pointer is None or self._drag is not None else self._proposal_at(self._pointer)
         for place, proposal in enumerate(self._proposals):

@@ -25,6 +25,7 @@ class Chat(QWidget):
     drafted = Signal(tuple)
     stopped = Signal(int)
     asked_again = Signal(int)
+    edited = Signal(int)
     dialogue_begun = Signal()
     hovered = Signal(int)
 
@@ -206,6 +207,7 @@ class Chat(QWidget):
         view = ExchangeView(exchange_id)
         view.stopped.connect(self.stopped)
         view.asked_again.connect(self.asked_again)
+        view.edited.connect(self.edited)
         view.hovered.connect(self.hovered)
         self._views[exchange_id] = view
         return view

@@ -36,6 +36,7 @@ class ExchangeView(QWidget):
         self.stop_button = self._button("stop", self.tr("Stop this answer"), lambda: self.stopped.emit(exchange_id))
         self.copy_button = self._button("copy", self.tr("Copy the answer"), self._copy)
         self.again_button = self._button("again", self.tr("Ask again"), lambda: self.asked_again.emit(exchange_id))
+        self.edit_button = self._button("edit", self.tr("Edit the question"), lambda: self.edited.emit(exchange_id))
         for label in (self.question, self.answer):
             label.linkHovered.connect(lambda link: self.hovered.emit(int(link.rpartition(":")[2] or 0)))
         self._lay_out()
@@ -50,7 +51,7 @@ class ExchangeView(QWidget):
         below.setContentsMargins(12, 0, 4, 0)
         below.setSpacing(2)
         below.addWidget(self.note, 1, Qt.AlignmentFlag.AlignVCenter)
-        for button in (self.stop_button, self.copy_button, self.again_button):
+        for button in (self.stop_button, self.copy_button, self.edit_button, self.again_button):
             below.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
         answer = QVBoxLayout()
         answer.setContentsMargins(12, 0, 12, 0)
@@ -80,6 +81,7 @@ class ExchangeView(QWidget):
         waiting = exchange.state in ("queued", "streaming")
         self.stop_button.setVisible(waiting)
         self.copy_button.setVisible(bool(exchange.answer) and not waiting)
+        self.edit_button.setVisible(not waiting)
         self.again_button.setVisible(not waiting)
 
     def _note(self, exchange: Exchange, *, running: bool) -> str:

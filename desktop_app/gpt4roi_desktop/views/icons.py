@@ -1,9 +1,12 @@
 """Line icons drawn from paths, in the theme's colour. Knows no action and no file."""
 
 from PySide6.QtCore import QByteArray, QRectF, QSize, Qt
-from PySide6.QtGui import QIcon, QIconEngine, QPainter, QPixmap
+from PySide6.QtGui import QColor, QIcon, QIconEngine, QPainter, QPen, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication
+
+from gpt4roi_desktop.views.chips import paint_tag
+from gpt4roi_runtime.overlay import region_colour
 
 _SHAPES = {
     "open": "M3 19V6a1 1 0 0 1 1-1h5l2 2.5h8a1 1 0 0 1 1 1V11 M3 19l3-8h16l-3 8z",
@@ -19,6 +22,7 @@ _SHAPES = {
     "stop": "M7 7h10v10H7z",
     "copy": "M9 9h11v11H9z M15 9V4H4v11h5",
     "again": "M20 12a8 8 0 1 1-2.5-5.8 M18 2v5h-5",
+    "edit": "M4 20l1-4L16.5 4.5l3 3L8 19z M14 7l3 3",
     "locked": "M6 11h12v9H6z M8.5 11V8a3.5 3.5 0 0 1 7 0v3",
     "unlocked": "M6 11h12v9H6z M8.5 11V8a3.5 3.5 0 0 1 6.8-1.2",
     "seen": "M2.5 12S6 6 12 6s9.5 6 9.5 6-3.5 6-9.5 6-9.5-6-9.5-6z M12 9.5a2.5 2.5 0 1 0 .01 0z",
@@ -73,3 +77,16 @@ class _Engine(QIconEngine):
 def icon(name: str) -> QIcon:
     """An icon by its name."""
     return QIcon(_Engine(name))
+
+
+def logo() -> QIcon:
+    """The app's own: a box with its number."""
+    picture = QPixmap(128, 128)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(QColor(region_colour(2)), 12, j=Qt.PenJoinStyle.MiterJoin))
+    painter.drawRect(QRectF(18, 34, 92, 80))
+    paint_tag(painter, 1, QRectF(12, 8, 60, 52), radius=10)
+    painter.end()
+    return QIcon(picture)

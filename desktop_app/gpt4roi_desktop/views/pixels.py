@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QRectF, Qt
+import cv2
+import numpy as np
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
@@ -13,22 +15,30 @@ _SMALL_ENOUGH_PX = 1024
 
 @dataclass(frozen=True)
 class Levels:
-    """Copies of a photo, each half as large as the one before; the first is the photo itself."""
+    """Copies of a photo, each half as large as the one before; the first is the photo itself.
+
+    Attributes:
+        images: For Qt, which does not own their pixels.
+        pixels: Their pixels, uint8 ``[h w 3]``.
+    """
 
     images: tuple[QImage, ...]
+    pixels: tuple[RgbImage, ...] = ()
 
 
 def levels_of(photo: RgbImage) -> Levels:
-    """Make the copies; takes a moment for large photos, and may be done on any thread."""
-    height, width = photo.shape[:2]
-    image = QImage(photo.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-    images = [image.convertToFormat(QImage.Format.Format_RGB32)]
-    while max(images[-1].width(), images[-1].height()) > _SMALL_ENOUGH_PX:
-        last = images[-1]
-        size = (max(1, last.width() // 2), max(1, last.height() // 2))
-        smooth = Qt.TransformationMode.SmoothTransformation
-        images.append(last.scaled(*size, Qt.AspectRatioMode.IgnoreAspectRatio, smooth))
-    return Levels(tuple(images))
+    """Make the copies, on any thread; OpenCV lets the window's thread run meanwhile, as Qt's own scaling does not."""
+    pixels = [photo]
+    while max(pixels[-1].shape[:2]) > _SMALL_ENOUGH_PX:
+        height, width = pixels[-1].shape[:2]
+        size = (max(1, width // 2), max(1, height // 2))
+        pixels.append(np.asarray(cv2.resize(pixels[-1], size, interpolation=cv2.INTER_AREA), dtype=np.uint8))
+    return Levels(tuple(_wrapped(each) for each in pixels), tuple(pixels))
+
+
+def _wrapped(pixels: RgbImage) -> QImage:
+    height, width = pixels.shape[:2]
+    return QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
 
 
 class PhotoItem(QGraphicsItem):

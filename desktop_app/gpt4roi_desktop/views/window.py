@@ -65,6 +65,7 @@ class Window(QMainWindow):
         self._fill_toolbar()
         self._connect()
         self.setWindowTitle("GPT4RoI")
+        self.setWindowIcon(icons.logo())
         self.resize(1240, 800)
         geometry = self.settings.value("geometry")
         if geometry is not None:
@@ -268,6 +269,7 @@ class Window(QMainWindow):
         chat.drafted.connect(lambda question: self._change(partial(edits.write, draft=question)))
         chat.stopped.connect(controller.stop)
         chat.asked_again.connect(controller.ask_again)
+        chat.edited.connect(self.edit_question)
         chat.dialogue_begun.connect(controller.new_dialogue)
         self.notice.closed.connect(lambda: controller.tell(None))
         self.notice.remedied.connect(self._remedy)
@@ -544,6 +546,13 @@ class Window(QMainWindow):
             self.controller.ask(question)
         except Gpt4RoiError as error:
             self._tell(error)
+
+    def edit_question(self, exchange_id: int) -> None:
+        """A question that was asked, in the box again, to be asked differently."""
+        exchange = None if self.controller.session is None else self.controller.session.exchange(exchange_id)
+        if exchange is not None:
+            self._change(partial(edits.write, draft=exchange.question))
+            self.chat.box.setFocus()
 
     def cancel(self) -> None:
         """Esc: the nearest thing that can be given up."""

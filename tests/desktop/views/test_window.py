@@ -126,6 +126,17 @@ class TestQuestions:
         two.qtbot.mouseClick(view.again_button, LEFT)
         assert two.worker.count(m.Ask) == 2
 
+    def test_a_question_can_be_edited_and_asked_again(self, two: Desk) -> None:
+        two.qtbot.mouseClick(two.chat.what, LEFT)
+        asked = two.session.exchanges()[0]
+        two.worker.answer("a cup")
+        two.qtbot.waitUntil(lambda: two.session.exchanges()[0].state == "done")
+        view = two.chat.view_of(asked.id)
+        assert view is not None
+        two.qtbot.mouseClick(view.edit_button, LEFT)
+        assert two.session.draft == asked.question
+        assert two.chat.box.hasFocus()
+
     def test_quick_questions(self, two: Desk) -> None:
         two.press(KEY.Key_A, CONTROL)
         two.qtbot.mouseClick(two.chat.compare, LEFT)
