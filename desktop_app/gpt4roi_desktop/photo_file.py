@@ -13,6 +13,7 @@ from gpt4roi_runtime.errors import ImageError
 from gpt4roi_runtime.image import load_image
 
 MAX_FILE_BYTES = 1 << 30
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,20 @@ def read_photo(path: Path) -> OpenedPhoto:
         ) from error
     height_px, width_px = pixels.shape[:2]
     return OpenedPhoto(Photo(path, hashlib.sha256(content).hexdigest(), width_px, height_px), pixels)
+
+
+def neighbour(path: Path, step: int) -> Path | None:
+    """The next (1) or previous (-1) photo of the same folder by name, or None behind the last.
+
+    Raises:
+        ImageError: The folder cannot be read.
+    """
+    try:
+        names = {each.name for each in path.parent.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file()}
+    except OSError as error:
+        raise ImageError(
+            f"{path.parent} cannot be read: {error.strerror}", "Check the folder and its rights."
+        ) from error
+    ordered = sorted(names | {path.name}, key=lambda name: (name.lower(), name))
+    place = ordered.index(path.name) + step
+    return path.with_name(ordered[place]) if 0 <= place < len(ordered) else None

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from gpt4roi_desktop import edits, exports, session_file
 from gpt4roi_desktop.controller import Change, Controller, Launch, Notice
+from gpt4roi_desktop.photo_file import SUFFIXES, neighbour
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Question, Session
 from gpt4roi_desktop.views import actions, clipboard, icons, theme
@@ -39,7 +40,7 @@ from gpt4roi_runtime.geometry import Box
 
 _KEEP_AFTER_MS = 800
 _MOST_RECENT = 10
-_PHOTOS = "*.jpg *.jpeg *.png *.webp *.bmp *.tif *.tiff *.gif *.avif"
+_PHOTOS = " ".join(f"*{suffix}" for suffix in SUFFIXES)
 
 
 class Window(QMainWindow):
@@ -119,6 +120,8 @@ class Window(QMainWindow):
         canvas, controller, key = self.canvas, self.controller, QKeySequence.StandardKey
         return (
             Spec("open", self.tr("&Open photo …"), self.ask_photo, (key.Open,), "open"),
+            Spec("next", self.tr("&Next photo of the folder"), partial(self.browse, 1), ("PgDown",)),
+            Spec("previous", self.tr("&Previous photo of the folder"), partial(self.browse, -1), ("PgUp",)),
             Spec("open_session", self.tr("Open &session …"), self.ask_session, ("Ctrl+Shift+O",)),
             Spec("save_session", self.tr("&Save session as …"), self.ask_session_target, (key.Save,)),
             Spec("export", self.tr("&Export …"), self.ask_export, ("Ctrl+E",)),
@@ -171,7 +174,10 @@ class Window(QMainWindow):
 
     def _groups(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         return (
-            (self.tr("&File"), ("open", "recent", "-", "open_session", "save_session", "export", "-", "quit")),
+            (
+                self.tr("&File"),
+                ("open", "recent", "next", "previous", "-", "open_session", "save_session", "export", "-", "quit"),
+            ),
             (
                 self.tr("&Edit"),
                 ("undo", "redo", "-", "copy", "paste", "duplicate", "delete", "-", "all", "lock", "hide", "up", "down"),
@@ -309,7 +315,18 @@ class Window(QMainWindow):
         by_name = self.actions_by_name
         for name in ("copy", "duplicate", "delete", "lock", "hide", "up", "down"):
             by_name[name].setEnabled(chosen)
-        for name in ("save_session", "export", "draw", "zoom_in", "zoom_out", "fit", "actual", "all"):
+        for name in (
+            "next",
+            "previous",
+            "save_session",
+            "export",
+            "draw",
+            "zoom_in",
+            "zoom_out",
+            "fit",
+            "actual",
+            "all",
+        ):
             by_name[name].setEnabled(session is not None)
         by_name["suggest"].setEnabled(self.controller.can_propose)
         by_name["adopt"].setEnabled(bool(self.controller.proposals))
@@ -340,6 +357,20 @@ class Window(QMainWindow):
             self.open_session(path)
         else:
             self.controller.open_photo(path)
+
+    def browse(self, step: int) -> None:
+        """The next or previous photo of the folder."""
+        session = self.controller.session
+        if session is None:
+            return
+
+        def then(path: Path | None) -> None:
+            if path is not None:
+                self.open_path(path)
+            else:
+                self.status.showMessage(self.tr("there is no further photo in this folder"), 4000)
+
+        self.bridge.aside(partial(neighbour, session.photo.path, step), then, self._tell)
 
     def open_session(self, path: Path) -> None:
         """Open a session and the photo it is about, which may lie beside it."""

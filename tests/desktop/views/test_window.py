@@ -258,6 +258,17 @@ class TestFiles:
         assert desk.boxes == boxes
         assert desk.window.last_photo() == first
 
+    def test_through_the_folder(self, desk: Desk) -> None:
+        first = desk.session.photo.path
+        second = photo_file(desk.folder, "Photo2.png", (50, 40))
+        (desk.folder / "z.txt").write_text("not a photo")
+        desk.press(KEY.Key_PageDown)
+        desk.qtbot.waitUntil(lambda: desk.session.photo.path == second)
+        desk.press(KEY.Key_PageDown)
+        desk.qtbot.waitUntil(lambda: "no further" in desk.window.status.currentMessage())
+        desk.press(KEY.Key_PageUp)
+        desk.qtbot.waitUntil(lambda: desk.session.photo.path == first)
+
     def test_it_is_kept_without_being_asked(self, desk: Desk) -> None:
         kept = desk.window.places.autosaved(desk.session.photo.sha256)
         assert not kept.exists()
