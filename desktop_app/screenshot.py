@@ -134,7 +134,7 @@ def main() -> int:
         window.activateWindow()
         QTest.qWaitForWindowActive(window)
         window.controller.open_model(default_bundle())
-        window.open_path(sample_photo())
+        window.files.open_path(sample_photo())
         act(window)
         QTest.qWait(300)  # one more paint: there is no signal for "everything is on the screen"
         window.grab().save(str(options.output))

@@ -33,7 +33,7 @@ def run(image: Path | None, bundle: Path) -> int:
     window = Window(WorkerProcess, Places.usual())
     window.show()
     window.controller.open_model(bundle)
-    window.open_path(image or window.last_photo() or sample_photo())
+    window.files.open_path(image or window.files.last_photo() or sample_photo())
     return application.exec()
 
 

@@ -8,7 +8,6 @@ from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence
 from PySide6.QtWidgets import (
     QApplication,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -19,9 +18,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gpt4roi_desktop import edits, exports, session_file
-from gpt4roi_desktop.controller import Change, Controller, Launch, Notice
-from gpt4roi_desktop.photo_file import SUFFIXES, neighbour
+from gpt4roi_desktop import edits
+from gpt4roi_desktop.controller import Change, Controller, Launch
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Question, Session
 from gpt4roi_desktop.views import actions, clipboard, icons, theme
@@ -29,6 +27,7 @@ from gpt4roi_desktop.views.actions import Spec
 from gpt4roi_desktop.views.bridge import Bridge
 from gpt4roi_desktop.views.canvas import Canvas
 from gpt4roi_desktop.views.chat import Chat
+from gpt4roi_desktop.views.files import Files
 from gpt4roi_desktop.views.notice_bar import NoticeBar
 from gpt4roi_desktop.views.pixels import levels_of
 from gpt4roi_desktop.views.region_list import RegionList
@@ -39,8 +38,6 @@ from gpt4roi_runtime.errors import Gpt4RoiError
 from gpt4roi_runtime.geometry import Box
 
 _KEEP_AFTER_MS = 800
-_MOST_RECENT = 10
-_PHOTOS = " ".join(f"*{suffix}" for suffix in SUFFIXES)
 
 
 class Window(QMainWindow):
@@ -53,6 +50,7 @@ class Window(QMainWindow):
         self.bridge = Bridge(self)
         self.controller = Controller(launch, self.bridge, places, self._changed)
         self.edits = Edits(self.controller, self)
+        self.files = Files(self, self.controller, self.bridge, self.settings, places)
         self.canvas, self.chat, self.list = Canvas(), Chat(), RegionList()
         self.notice, self.status = NoticeBar(), StatusLine()
         self.suggestions = QLabel()
@@ -119,12 +117,12 @@ class Window(QMainWindow):
     def _specs(self) -> tuple[Spec, ...]:
         canvas, controller, key = self.canvas, self.controller, QKeySequence.StandardKey
         return (
-            Spec("open", self.tr("&Open photo …"), self.ask_photo, (key.Open,), "open"),
-            Spec("next", self.tr("&Next photo of the folder"), partial(self.browse, 1), ("PgDown",)),
-            Spec("previous", self.tr("&Previous photo of the folder"), partial(self.browse, -1), ("PgUp",)),
-            Spec("open_session", self.tr("Open &session …"), self.ask_session, ("Ctrl+Shift+O",)),
-            Spec("save_session", self.tr("&Save session as …"), self.ask_session_target, (key.Save,)),
-            Spec("export", self.tr("&Export …"), self.ask_export, ("Ctrl+E",)),
+            Spec("open", self.tr("&Open photo …"), self.files.ask_photo, (key.Open,), "open"),
+            Spec("next", self.tr("&Next photo of the folder"), partial(self.files.browse, 1), ("PgDown",)),
+            Spec("previous", self.tr("&Previous photo of the folder"), partial(self.files.browse, -1), ("PgUp",)),
+            Spec("open_session", self.tr("Open &session …"), self.files.ask_session, ("Ctrl+Shift+O",)),
+            Spec("save_session", self.tr("&Save session as …"), self.files.ask_session_target, (key.Save,)),
+            Spec("export", self.tr("&Export …"), self.files.ask_export, ("Ctrl+E",)),
             Spec("quit", self.tr("&Quit"), self.close, ("Ctrl+Q",)),
             Spec("copy", self.tr("&Copy"), self.copy, (key.Copy,)),
             Spec("paste", self.tr("&Paste boxes or photo"), self.paste, (key.Paste,)),
@@ -146,7 +144,7 @@ class Window(QMainWindow):
             Spec("photo", self.tr("Go to the &photo"), canvas.setFocus, ("F6",)),
             Spec("cancel", self.tr("S&top or deselect"), self.cancel, ("Esc",)),
             Spec("dialogue", self.tr("&New dialogue"), controller.new_dialogue, ("Ctrl+N",)),
-            Spec("model", self.tr("&Choose a model …"), self.ask_model),
+            Spec("model", self.tr("&Choose a model …"), self.files.ask_model),
             Spec("help", self.tr("&Keyboard and mouse"), self.show_keys, ("?", "F1"), "help"),
         )
 
@@ -190,15 +188,13 @@ class Window(QMainWindow):
 
     def _fill_menus(self) -> None:
         self.themes = self._theme_menu()
-        self.recent = QMenu(self.tr("Open &recent"), self)
-        self.recent.aboutToShow.connect(self._fill_recent)
         for title, names in self._groups():
             menu = self.menuBar().addMenu(title)
             for name in names:
                 if name == "-":
                     menu.addSeparator()
                 elif name in ("recent", "themes"):
-                    menu.addMenu(self.recent if name == "recent" else self.themes)
+                    menu.addMenu(self.files.recent if name == "recent" else self.themes)
                 else:
                     menu.addAction(self.actions_by_name[name])
 
@@ -264,7 +260,7 @@ class Window(QMainWindow):
         canvas.ground_clicked.connect(lambda: self._change(partial(edits.select, ids=())))
         canvas.proposal_clicked.connect(self.adopt)
         canvas.cycled.connect(lambda step: self._change(partial(edits.cycle, step=step)))
-        canvas.files_dropped.connect(lambda paths: self.open_path(Path(paths[0])))
+        canvas.files_dropped.connect(lambda paths: self.files.open_path(Path(paths[0])))
         canvas.zoomed.connect(self.status.show_zoom)
         self.list.chosen.connect(lambda ids: self._change(partial(edits.select, ids=ids)))
         self.list.lock_clicked.connect(lambda region_id: self.lock({region_id}))
@@ -337,130 +333,13 @@ class Window(QMainWindow):
             return
         self.edits.stack.clear()
         self.setWindowTitle(f"{session.photo.path.name} - GPT4RoI")
-        self._remember(session.photo.path)
+        self.files.remember(session.photo.path)
 
         def show(levels: object) -> None:
             if pixels is self.controller.pixels:
                 self.canvas.show_photo(levels)  # type: ignore[arg-type]
 
-        self.bridge.aside(partial(levels_of, pixels), show, lambda error: self._tell(error))
-
-    def _tell(self, error: Gpt4RoiError) -> None:
-
-        self.controller.tell(Notice(error.problem, error.advice))
-
-    # -- photos and files ----------------------------------------------------------------------------------------
-
-    def open_path(self, path: Path) -> None:
-        """Open a photo, or a session with its photo."""
-        if path.name.endswith(session_file.SUFFIX):
-            self.open_session(path)
-        else:
-            self.controller.open_photo(path)
-
-    def browse(self, step: int) -> None:
-        """The next or previous photo of the folder."""
-        session = self.controller.session
-        if session is None:
-            return
-
-        def then(path: Path | None) -> None:
-            if path is not None:
-                self.open_path(path)
-            else:
-                self.status.showMessage(self.tr("there is no further photo in this folder"), 4000)
-
-        self.bridge.aside(partial(neighbour, session.photo.path, step), then, self._tell)
-
-    def open_session(self, path: Path) -> None:
-        """Open a session and the photo it is about, which may lie beside it."""
-        try:
-            session = session_file.load(path)
-        except Gpt4RoiError as error:
-            self._tell(error)
-            return
-        photo = session.photo.path
-        beside = path.parent / photo.name
-        self.controller.open_photo(photo if photo.is_file() or not beside.is_file() else beside, session)
-
-    def ask_photo(self) -> None:
-        """Choose a photo."""
-        self._ask_file(
-            QFileDialog.getOpenFileName, self.tr("Open a photo"), self.tr("Photos") + f" ({_PHOTOS})", self.open_path
-        )
-
-    def ask_session(self) -> None:
-        """Choose a session."""
-        kinds = self.tr("Sessions") + f" (*{session_file.SUFFIX})"
-        self._ask_file(QFileDialog.getOpenFileName, self.tr("Open a session"), kinds, self.open_session)
-
-    def ask_session_target(self) -> None:
-        """Choose where to save the session."""
-
-        def save(path: Path) -> None:
-            if not path.name.endswith(session_file.SUFFIX):
-                path = path.with_name(path.name + session_file.SUFFIX)
-            self._write(path, lambda: session_file.save(path, self._session()))
-
-        kinds = self.tr("Sessions") + f" (*{session_file.SUFFIX})"
-        self._ask_file(QFileDialog.getSaveFileName, self.tr("Save the session"), kinds, save)
-
-    def ask_export(self) -> None:
-        """Choose where to export to; the ending says what."""
-        kinds = self.tr("Table (*.csv);;JSON (*.json);;Report (*.md);;Photo with boxes (*.png *.jpg *.webp)")
-        self._ask_file(QFileDialog.getSaveFileName, self.tr("Export"), kinds, self.export)
-
-    def export(self, path: Path) -> None:
-        """Write boxes and answers for other programs."""
-        pixels = self.controller.pixels
-        if pixels is not None:
-            self._write(path, lambda: exports.export(path, self._session(), pixels))
-
-    def ask_model(self) -> None:
-        """Choose a bundle's folder."""
-        folder = QFileDialog.getExistingDirectory(self, self.tr("Choose the folder of a model"))
-        if folder:
-            self.controller.open_model(Path(folder))
-
-    def _ask_file(
-        self, ask: Callable[..., tuple[str, str]], title: str, kinds: str, then: Callable[[Path], None]
-    ) -> None:
-        session = self.controller.session
-        folder = str(session.photo.path.parent) if session is not None else ""
-        name, _ = ask(self, title, folder, kinds)
-        if name:
-            then(Path(name))
-
-    def _write(self, path: Path, write: Callable[[], None]) -> None:
-        self.bridge.aside(
-            write, lambda _: self.status.showMessage(self.tr("wrote {0}").format(path.name), 4000), self._tell
-        )
-
-    def _remember(self, path: Path) -> None:
-        recent = [str(path), *(name for name in self._recent() if name != str(path))]
-        self.settings.setValue("recent", recent[:_MOST_RECENT])
-
-    def _recent(self) -> list[str]:
-        """Photos that were open, the last one first."""
-        stored = self.settings.value("recent", [])
-        names = [stored] if isinstance(stored, str) else stored
-        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-
-    def last_photo(self) -> Path | None:
-        """What was open when the window was last closed, if it is still there."""
-        return next((path for path in map(Path, self._recent()[:1]) if path.is_file()), None)
-
-    def _fill_recent(self) -> None:
-        self.recent.clear()
-        for name in self._recent():
-            path = Path(name)
-            action = self.recent.addAction(path.name)
-            action.setToolTip(name)
-            action.triggered.connect(partial(self._open_recent, path))
-        self.recent.setEnabled(True)
-
-    def _open_recent(self, path: Path, *_: object) -> None:
-        self.open_path(path)
+        self.bridge.aside(partial(levels_of, pixels), show, lambda error: self.files.tell(error))
 
     # -- boxes ---------------------------------------------------------------------------------------------------
 
@@ -473,7 +352,7 @@ class Window(QMainWindow):
         try:
             self.edits.do(label, change, kind)
         except Gpt4RoiError as error:
-            self._tell(error)
+            self.files.tell(error)
 
     def _edit(self, label: str, change: Callable[[Session], Session]) -> Callable[[], None]:
         return lambda: self._do(label, change)
@@ -545,16 +424,8 @@ class Window(QMainWindow):
         boxes = clipboard.pasted_boxes()
         if boxes and self.controller.session is not None:
             self._do(self.tr("paste"), partial(edits.paste, boxes=boxes))
-            return
-        try:
-            photo = clipboard.pasted_photo(self.places)
-        except Gpt4RoiError as error:
-            self._tell(error)
-            return
-        if photo is None:
-            self.status.showMessage(self.tr("there is neither a box nor a photo on the clipboard"), 4000)
         else:
-            self.open_path(photo)
+            self.files.paste()
 
     def adopt(self, place: int) -> None:
         """Make a box of a suggestion."""
@@ -576,7 +447,7 @@ class Window(QMainWindow):
         try:
             self.controller.ask(question)
         except Gpt4RoiError as error:
-            self._tell(error)
+            self.files.tell(error)
 
     def edit_question(self, exchange_id: int) -> None:
         """A question that was asked, in the box again, to be asked differently."""
@@ -613,12 +484,7 @@ class Window(QMainWindow):
         if remedy == "restart":
             self.controller.restart()
         elif remedy == "choose_model":
-            self.ask_model()
-
-    def _session(self) -> Session:
-        session = self.controller.session
-        assert session is not None  # noqa: S101 - the action is off without one
-        return session
+            self.files.ask_model()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
         """Remember everything, end the model's process."""

@@ -48,7 +48,7 @@ class Desk:
 
     def open_photo(self, path: Path) -> None:
         with self.qtbot.waitSignal(self.canvas.zoomed):
-            self.window.open_path(path)
+            self.window.files.open_path(path)
         self.qtbot.waitUntil(lambda: self.session.photo.path == path)
 
     @property

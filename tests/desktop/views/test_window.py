@@ -256,7 +256,7 @@ class TestFiles:
         assert desk.boxes == []
         desk.open_photo(first)
         assert desk.boxes == boxes
-        assert desk.window.last_photo() == first
+        assert desk.window.files.last_photo() == first
 
     def test_through_the_folder(self, desk: Desk) -> None:
         first = desk.session.photo.path
@@ -285,18 +285,18 @@ class TestFiles:
             desk.window.actions_by_name["save_session" if name == "saved" else "export"].trigger()
             desk.qtbot.waitUntil((tmp_path / result).is_file)
         desk.press(KEY.Key_Delete)
-        desk.window.open_path(tmp_path / "saved.gpt4roi.json")
+        desk.window.files.open_path(tmp_path / "saved.gpt4roi.json")
         desk.qtbot.waitUntil(lambda: desk.boxes == boxes)
 
     def test_a_damaged_session_is_said(self, desk: Desk) -> None:
         bad = desk.folder / "bad.gpt4roi.json"
         bad.write_text("{")
-        desk.window.open_path(bad)
+        desk.window.files.open_path(bad)
         assert "bad.gpt4roi.json" in desk.window.notice.words.text()
         assert desk.window.notice.isVisible()
 
     def test_a_target_that_cannot_be_written_is_said(self, desk: Desk) -> None:
-        desk.window.export(desk.folder / "none" / "a.csv")
+        desk.window.files.export(desk.folder / "none" / "a.csv")
         desk.qtbot.waitUntil(desk.window.notice.isVisible)
         assert "cannot write" in desk.window.notice.words.text().lower()
 
