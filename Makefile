@@ -45,7 +45,8 @@ $(VENV)/.dev: $(VENV)/.base
 	@touch $@
 
 # Qt's wheel brings Qt, but not these libraries of the system.
-QT_LIBRARIES := libegl1 libgl1 libxkbcommon0 libdbus-1-3 fontconfig libxcb-cursor0
+QT_LIBRARIES := libegl1 libgl1 libdbus-1-3 fontconfig libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 \
+	libxcb-shape0
 $(VENV)/.app: $(VENV)/.base
 	@echo "installing the desktop app into $(VENV)"
 	@$(PIP) --editable '.[cpu,app]'
