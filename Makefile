@@ -39,23 +39,28 @@ $(VENV)/.base: $(VENV)/.llama pyproject.toml constraints.txt
 	@$(PIP) --editable '.[cpu,assemble]'
 	@touch $@
 
+# Qt's wheel brings Qt, but not these libraries of the system; where this is allowed to add them, it does.
+QT_LIBRARIES := libegl1 libgl1 libdbus-1-3 fontconfig libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 \
+	libxcb-shape0
+QT_ADVICE := on Debian and Ubuntu, sudo apt install $(QT_LIBRARIES)
+QT_RUNS = $(BIN)/python -c 'import PySide6.QtWidgets' 2>/dev/null
+ADD_QT_LIBRARIES = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	&& DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(QT_LIBRARIES) >/dev/null && $(QT_RUNS); }
+
 $(VENV)/.dev: $(VENV)/.base
 	@echo "installing the tools for tests into $(VENV)"
 	@$(PIP) --editable '.[cpu,export,app,dev,app-dev]'
+	@$(QT_RUNS) || $(ADD_QT_LIBRARIES) || echo "the tests of the window will be skipped; to run them: $(QT_ADVICE)" >&2
 	@touch $@
 
-# Qt's wheel brings Qt, but not these libraries of the system.
-QT_LIBRARIES := libegl1 libgl1 libdbus-1-3 fontconfig libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 \
-	libxcb-shape0
 $(VENV)/.app: $(VENV)/.base
 	@echo "installing the desktop app into $(VENV)"
 	@$(PIP) --editable '.[cpu,app]'
-	@$(BIN)/python -c 'import PySide6.QtWidgets' \
-		|| { echo "Qt misses a library of the system; on Debian and Ubuntu: sudo apt install $(QT_LIBRARIES)" >&2; exit 1; }
+	@$(QT_RUNS) || $(ADD_QT_LIBRARIES) || { echo "Qt misses a library of the system: $(QT_ADVICE)" >&2; exit 1; }
 	@touch $@
 
 # Without those libraries pytest-qt would end every test run; the tests of the window say themselves why they are skipped.
-PYTEST = $(BIN)/pytest $$($(BIN)/python -c 'import PySide6.QtWidgets' 2>/dev/null || echo '-p no:pytest-qt')
+PYTEST = $(BIN)/pytest $$($(QT_RUNS) || echo '-p no:pytest-qt')
 
 $(BUNDLE)/manifest.json: $(VENV)/.base $(wildcard export/gpt4roi_export/*.py export/gpt4roi_export/skeletons/* export/gpt4roi_export/embedded_model/* export/gpt4roi_export/vocabulary/* export/gpt4roi_export/nanodet/*) | $(WEIGHTS)
 	@$(BIN)/gpt4roi-export embedded --cache $(WEIGHTS) --force
