@@ -24,3 +24,6 @@ RegionEmbeddings = Float32[np.ndarray, "n k d"]
 
 EmbeddingRows = Float32[np.ndarray, "t d"]
 """Rows of a prompt in the language model's width, in reading order."""
+
+TailRows = Float32[np.ndarray, "_t d"]
+"""Rows behind others, of a count of their own; the underscore lets several stand in one sequence."""

@@ -4,7 +4,8 @@ Does not call native code itself, and knows no prompt template.
 """
 
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from gpt4roi_runtime.arrays import EmbeddingRows
 from gpt4roi_runtime.backends.gguf_embeddings import TokenEmbeddings, import_quants
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, load_library
-from gpt4roi_runtime.backends.llama_cpp_memory import check_memory
+from gpt4roi_runtime.backends.llama_cpp_memory import check_memory, kept_budget
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes, OnProgress
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.backends.llama_cpp_thread import Abandoned, EngineThread, Job
 from gpt4roi_runtime.errors import EngineError, NumericError, SettingsError
-from gpt4roi_runtime.llm.decoder import CancelCheck, DecodedToken, DecoderInfo, Sampling
+from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, DecoderInfo, Prefilled, Sampling
+
+MAX_ANSWERS = 16
+"""Answers side by side: more gain little, and each takes its rows of the KV cache."""
 
 
 @dataclass
@@ -38,9 +42,9 @@ class _Native:
 
 
 class LlamaCppDecoder:
-    """A GGUF loaded by llama.cpp, with one sequence in its KV cache. Made by ``load``; keeps the ``Decoder`` promise.
+    """A GGUF loaded by llama.cpp, with a prompt and up to 16 answers in its KV cache. Made by ``load``.
 
-    It frees itself when it is closed, collected, or when the interpreter ends.
+    Keeps the ``Decoder`` promise. It frees itself when it is closed, collected, or when the interpreter ends.
     """
 
     def __init__(self, thread: EngineThread, native: _Native, notes: tuple[str, ...], system: str) -> None:
@@ -57,6 +61,7 @@ class LlamaCppDecoder:
             batch_size=model.batch_size,
             n_threads=model.n_threads,
             notes=notes,
+            max_answers=model.max_answers,
         )
 
     @classmethod
@@ -91,7 +96,8 @@ class LlamaCppDecoder:
         settings = settings or LlamaCppSettings()
         trained_length = header.context_length if context_limit is None else min(header.context_length, context_limit)
         context_length = settings.context_for(trained_length)
-        check_memory(header, context_length)
+        kept_bytes = kept_budget(header, context_length, settings.kept_bytes)
+        check_memory(header, context_length, kept_bytes)
         repack, notes = _choose_repack(settings, self_test or SelfTest())
         sizes = NativeSizes(
             context_length=context_length,
@@ -100,6 +106,8 @@ class LlamaCppDecoder:
             yields=settings.n_threads is None,
             flash_attention=settings.wants_flash_attention(header.embedding_length),
             repack=repack,
+            max_answers=min(MAX_ANSWERS, settings.batch_size),
+            kept_bytes=kept_bytes,
         )
         thread = EngineThread("llama.cpp")
         loaded: list[_Native] = []
@@ -141,14 +149,33 @@ class LlamaCppDecoder:
         """The model's own embeddings of ``tokens``; see ``Decoder.embed``."""
         return self._thread.run(lambda _: self._native.embeddings.rows(tokens))
 
-    def prefill(self, rows: npt.NDArray[Any], cancel: CancelCheck) -> None:
-        """Fill the KV cache with the prompt's ``rows``; see ``Decoder.prefill``.
+    def prepare(self, prefix: npt.NDArray[Any], cancel: CancelCheck) -> Prefilled:
+        """Put a prefix into the KV cache ahead of its questions; see ``Decoder.prepare``."""
+        self._check_rows(prefix)
+        return self._thread.run(lambda abandoned: self._native.model.prepare(prefix, lambda: abandoned() or cancel()))
+
+    def prefill(self, rows: npt.NDArray[Any], cancel: CancelCheck, n_prefix: int = 0) -> Prefilled:
+        """Make the KV cache hold the prompt's ``rows``; see ``Decoder.prefill``.
 
         The argument is typed loosely and checked by hand, because here a wrong dtype or width would be read past its
         end by native code.
         """
         self._check_rows(rows)
-        self._thread.run(lambda abandoned: self._native.model.prefill(rows, lambda: abandoned() or cancel()))
+        _check_prefix(rows, n_prefix)
+        model = self._native.model
+        return self._thread.run(lambda abandoned: model.prefill(rows, lambda: abandoned() or cancel(), n_prefix))
+
+    def prefill_each(
+        self, shared: npt.NDArray[Any], tails: Sequence[npt.NDArray[Any]], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Prefilled:
+        """Make the KV cache hold several prompts with a common beginning; see ``Decoder.prefill_each``."""
+        for rows in (shared, *tails):
+            self._check_rows(rows)
+        _check_prefix(shared, n_prefix)
+        model = self._native.model
+        return self._thread.run(
+            lambda abandoned: model.prefill_each(shared, tails, lambda: abandoned() or cancel(), n_prefix)
+        )
 
     def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Generator[DecodedToken, None, None]:
         """Choose and feed one token after another; see ``Decoder.decode``.
@@ -159,6 +186,22 @@ class LlamaCppDecoder:
             raise SettingsError(f"max_tokens {max_tokens} is out of range", "Use 1 or more.")
         answer = self._thread.run(lambda _: self._native.model.begin_answer(sampling))
         return self._steps(answer, max_tokens, cancel)
+
+    def decode_each(
+        self, sampling: Sampling, max_tokens: int, cancel: CancelCheck, is_over: Callable[[int], bool]
+    ) -> Generator[AnswerToken, None, None]:
+        """Choose and feed tokens behind several prompts at once; see ``Decoder.decode_each``.
+
+        The next step runs while the caller handles this one.
+        """
+        if max_tokens < 1:
+            raise SettingsError(f"max_tokens {max_tokens} is out of range", "Use 1 or more.")
+        answer = self._thread.run(lambda _: self._native.model.begin_answers(sampling, max_tokens))
+        return self._steps_each(answer, cancel, is_over)
+
+    def sequence_lengths(self) -> tuple[int, ...]:
+        """Rows of every sequence in the KV cache, the prompt's first and then those of answers side by side."""
+        return self._thread.run(lambda _: self._native.model.cache.lengths())
 
     def logits(self) -> npt.NDArray[np.float32]:
         """Scores of every token to come next, float32 ``[vocabulary]``, after ``prefill``.
@@ -185,6 +228,26 @@ class LlamaCppDecoder:
         finally:
             step.abandon()
 
+    def _steps_each(
+        self, answer: int, cancel: CancelCheck, is_over: Callable[[int], bool]
+    ) -> Generator[AnswerToken, None, None]:
+        model = self._native.model
+
+        def submit() -> Job[tuple[AnswerToken, ...] | None]:
+            return self._thread.submit(
+                lambda abandoned: model.step_each(answer, is_over, lambda: abandoned() or cancel())
+            )
+
+        step = submit()
+        try:
+            while (tokens := step.result()) is not None:
+                step = submit()
+                yield from tokens
+        finally:
+            step.abandon()
+            with suppress(EngineError):  # closed, with all that was in it
+                self._thread.submit(lambda _: model.end_answers(answer))
+
     def _submit_step(self, answer: int, cancel: CancelCheck) -> Job[DecodedToken | None]:
         model = self._native.model
         return self._thread.submit(lambda abandoned: model.step(answer, lambda: abandoned() or cancel()))
@@ -206,6 +269,11 @@ class LlamaCppDecoder:
             raise NumericError(
                 f"row {first} of the prompt holds NaN or infinity", "The encoder's output is broken; verify the bundle."
             )
+
+
+def _check_prefix(rows: npt.NDArray[Any], n_prefix: int) -> None:
+    if not 0 <= n_prefix <= len(rows):
+        raise EngineError(f"a prefix of {n_prefix} rows in a prompt of {len(rows)}", "It is the prompt's beginning.")
 
 
 def _choose_repack(settings: LlamaCppSettings, self_test: SelfTest) -> tuple[bool, tuple[str, ...]]:

@@ -17,6 +17,9 @@ KvType = Literal["f16", "q8_0"]
 CONTEXT_STEP = 256
 """llama.cpp makes contexts of multiples of it."""
 
+DEFAULT_KEPT_BYTES = 256 << 20
+"""The prefix of one image beside the one worked on for a model of 7 billion weights, of hundreds for a small one."""
+
 _FLOAT_BYTES, _HALF_BYTES = 4, 2
 _Q8_0_BYTES, _Q8_0_WEIGHTS = 34, 32
 _BYTES_PER_TOKEN = 420  # text, kind and score of a token and its entries in three look-up tables, measured
@@ -51,8 +54,9 @@ class ContextSizes:
 
     @property
     def n_batch_rows(self) -> int:
-        """Rows of one call; never more than were asked for."""
-        return min(self.batch_size, self.context_length)
+        """Rows of one call, never more than were asked for; llama.cpp reserves a multiple of the sequences."""
+        rows = min(self.batch_size, self.context_length)
+        return -(-rows // self.n_sequences) * self.n_sequences
 
 
 def padded_context(context_length: int) -> int:
@@ -109,19 +113,33 @@ def vocabulary_bytes(header: GgufHeader) -> int:
     return header.vocabulary_size * _BYTES_PER_TOKEN
 
 
-def check_memory(header: GgufHeader, context_length: int) -> None:
+def kept_budget(header: GgufHeader, context_length: int, asked_bytes: int | None) -> int:
+    """Bytes in which images' prefixes may be kept beside the cache: as asked for, or what is free up to 256 MiB."""
+    if asked_bytes is not None:
+        return asked_bytes
+    weights, cache = header.tensor_bytes, header.kv_cache_bytes(padded_context(context_length))
+    return max(0, min(DEFAULT_KEPT_BYTES, psutil.virtual_memory().available - weights - cache))
+
+
+def check_memory(header: GgufHeader, context_length: int, kept_bytes: int = 0) -> None:
     """Refuse before the call what the system would kill the process for.
 
+    Args:
+        header: Of the model.
+        context_length: Rows of the KV cache, as asked for.
+        kept_bytes: Most bytes of prefixes kept beside it.
+
     Raises:
-        EngineError: Weights and KV cache do not fit the free memory.
+        EngineError: Weights, KV cache and kept prefixes do not fit the free memory.
     """
     weights, cache = header.tensor_bytes, header.kv_cache_bytes(padded_context(context_length))
     free = psutil.virtual_memory().available
-    if weights + cache > free:
+    if weights + cache + kept_bytes > free:
+        kept = f" and {_mib(kept_bytes)} for kept images" if kept_bytes else ""
         raise EngineError(
-            f"the model needs {_mib(weights)} for weights and {_mib(cache)} for a context of {context_length} rows, "
-            f"but {_mib(free)} are free",
-            "Close other programs, choose a smaller context, or a smaller model.",
+            f"the model needs {_mib(weights)} for weights and {_mib(cache)} for a context of {context_length} rows"
+            f"{kept}, but {_mib(free)} are free",
+            "Close other programs, choose a smaller context, keep fewer images, or choose a smaller model.",
         )
 
 

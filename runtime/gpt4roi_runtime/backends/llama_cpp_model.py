@@ -6,7 +6,7 @@ no question and no prompt template.
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpt4roi_runtime.arrays import EmbeddingRows
+from gpt4roi_runtime.arrays import EmbeddingRows, TailRows
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
+from gpt4roi_runtime.backends.llama_cpp_batches import RowBatch, TokenBatch
+from gpt4roi_runtime.backends.llama_cpp_branches import Branch, as_batches
+from gpt4roi_runtime.backends.llama_cpp_cache import PROMPT, NativeCache
 from gpt4roi_runtime.backends.llama_cpp_cores import FreeCores
 from gpt4roi_runtime.backends.llama_cpp_library import NativeLibrary
+from gpt4roi_runtime.backends.llama_cpp_pieces import split
+from gpt4roi_runtime.backends.llama_cpp_sampling import new_chain
 from gpt4roi_runtime.errors import Cancelled, ContextOverflowError, EngineError, NumericError, QuestionError
-from gpt4roi_runtime.llm.decoder import CancelCheck, DecodedToken, Sampling
+from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, Prefilled, Sampling
 
 OnProgress = Callable[[float], None]
 """Hears the part of a load that is done, 0 to 1."""
@@ -28,7 +33,6 @@ OnProgress = Callable[[float], None]
 _MAX_TEXT_BYTES = 1 << 20
 _ADD_BOS = False  # the prompt's template says where it stands
 _SHOW_SPECIAL = False  # a special token has no text in an answer
-_OVERWRITE = False  # an empty cache needs no zeros
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class NativeSizes:
         yields: Use fewer threads while other processes are busy.
         flash_attention: Fuse the attention of a batch.
         repack: Rearrange weights for the CPU's matrix units.
+        max_answers: Most answers written side by side.
+        kept_bytes: Most bytes of other images' prefixes.
     """
 
     context_length: int
@@ -50,6 +56,8 @@ class NativeSizes:
     yields: bool
     flash_attention: bool
     repack: bool
+    max_answers: int = 1
+    kept_bytes: int = 0
 
 
 class NativeModel:
@@ -77,16 +85,16 @@ class NativeModel:
         self._answer = 0  # counts, so that an answer knows whether it is still the newest
         self._next_token: int | None = None
         self._cores = FreeCores(sizes.n_threads) if sizes.yields else None
-        self._prefilled = False
+        self._prefilled = self._branched = self._has_logits = False
         self._n_past = 0
-        self._logits_address = 0
-        self._logits = np.empty(0, dtype=np.float32)
+        self._branches: list[Branch] = []
+        self._logits_at: dict[int, npt.NDArray[np.float32]] = {}
         try:
             self._model = self._load_model(path, sizes, on_progress, cancel)
             self._vocabulary = self._api.llama_model_get_vocab(self._model)
             self._check_model(header)
             self._context = self._make_context(sizes)
-            self._read_back()
+            self._read_back(sizes)
         except BaseException:
             self.free()
             raise
@@ -126,8 +134,10 @@ class NativeModel:
         params = api.llama_context_default_params()
         params.n_ctx = sizes.context_length
         params.n_batch = params.n_ubatch = min(sizes.batch_size, sizes.context_length)
-        params.n_seq_max = 1
-        params.n_outputs_max = 1  # logits of the last row only; the default reserves a vocabulary for every row
+        params.n_seq_max = n_sequences = 1 + (sizes.max_answers if sizes.max_answers > 1 else 0)
+        params.kv_unified = True  # sequences share rows, so that a prompt can be forked
+        # Logits of a row for every sequence; the default reserves a vocabulary for every row, and less is an abort.
+        params.n_outputs_max = n_sequences
         params.n_threads = params.n_threads_batch = sizes.n_threads
         params.flash_attn_type = (
             api.LLAMA_FLASH_ATTN_TYPE_ENABLED if sizes.flash_attention else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -139,26 +149,30 @@ class NativeModel:
             raise self._failure(f"cannot make a context of {sizes.context_length} rows")
         return context
 
-    def _read_back(self) -> None:
+    def _read_back(self, sizes: NativeSizes) -> None:
         """Note the sizes llama.cpp really took; it adjusts them without a word."""
         api = self._api
-        self._memory = api.llama_get_memory(self._context)
+        n_sequences = int(api.llama_n_seq_max(self._context))
+        self.cache = NativeCache(api, self._context, n_sequences, sizes.kept_bytes)
         self.context_length = int(api.llama_n_ctx(self._context))
         self.batch_size = int(min(api.llama_n_batch(self._context), api.llama_n_ubatch(self._context)))
         self.n_threads = self._threads_now = int(api.llama_n_threads(self._context))
         self.embedding_length = int(api.llama_model_n_embd(self._model))
         self.vocabulary_size = int(api.llama_vocab_n_tokens(self._vocabulary))
-        self._rows = _RowBatch(api, self.batch_size)
-        self._token = _TokenBatch(api)
+        self.max_answers = min(max(1, n_sequences - 1), self.batch_size)
+        self._rows = RowBatch(api, self.batch_size, n_sequences)
+        self._tokens = TokenBatch(api, n_sequences)
         self._piece = ctypes.create_string_buffer(256)
 
     def free(self) -> None:
         """Free everything, the newest first; twice is harmless."""
         sampler, self._sampler = self._sampler, None
+        branches, self._branches = self._branches, []
         context, self._context = self._context, None
         model, self._model = self._model, None
-        if sampler:
-            self._api.llama_sampler_free(sampler)
+        for chain in (sampler, *(branch.sampler for branch in branches)):
+            if chain:
+                self._api.llama_sampler_free(chain)
         if context:
             self._api.llama_free(context)
         if model:
@@ -226,27 +240,82 @@ class NativeModel:
 
     # --- prefill
 
-    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck) -> None:
-        """Empty the KV cache and fill it with checked ``rows``; see ``Decoder.prefill``."""
-        n_rows = len(rows)
+    def prepare(self, prefix: EmbeddingRows, cancel: CancelCheck) -> Prefilled:
+        """Make the KV cache hold a checked prefix; see ``Decoder.prepare``."""
+        self._check_room(len(prefix))
+        self._end_answers()
+        return self._fill(prefix, len(prefix), cancel, wants_logits=False)
+
+    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck, n_prefix: int = 0) -> Prefilled:
+        """Make the KV cache hold checked ``rows``; see ``Decoder.prefill``."""
+        self._check_room(len(rows))
+        self._end_answers()
+        filled = self._fill(rows, n_prefix, cancel, wants_logits=True)
+        self._checked_logits(-1)
+        self._prefilled = self._has_logits = True
+        return filled
+
+    def prefill_each(
+        self, shared: EmbeddingRows, tails: Sequence[TailRows], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Prefilled:
+        """Fork checked ``shared`` rows and put one of the checked tails behind each; see ``Decoder.prefill_each``."""
+        if not 1 <= len(tails) <= min(self.max_answers, len(self.cache.lengths()) - 1):
+            raise EngineError(
+                f"{len(tails)} prompts at once, this context takes {self.max_answers}", "Ask about them in groups."
+            )
+        self._check_room(len(shared) + sum(map(len, tails)))
+        self._end_answers()
+        filled = self._fill(shared, n_prefix, cancel, wants_logits=False)
+        try:
+            self._branches = [Branch(number, len(shared) + len(tail)) for number, tail in enumerate(tails)]
+            for branch in self._branches:
+                self.cache.fork(branch.sequence)
+            with self._abortable(cancel):
+                for rows, positions, sequences, n_wanted in as_batches(tails, len(shared), self.batch_size):
+                    self._call_decode(self._rows.over(rows, positions, sequences, n_wanted=n_wanted))
+            for index, branch in enumerate(self._branches, start=len(rows) - len(tails)):
+                branch.logits_at = index
+                self._checked_logits(index)
+        except Cancelled:
+            self._end_answers()
+            raise
+        except BaseException:
+            self._forget()
+            raise
+        self._branched = True
+        return Prefilled(filled.n_kept, filled.n_computed + sum(map(len, tails)))
+
+    def _check_room(self, n_rows: int) -> None:
         if n_rows > self.context_length - 1:
             raise ContextOverflowError(
                 f"the prompt takes {n_rows} rows of the context's {self.context_length}, and one more must stay free",
                 "Ask a shorter question, mention fewer regions, begin a new dialogue or choose a larger context.",
             )
-        self._forget()
-        done = False
+
+    def _fill(self, rows: EmbeddingRows, n_prefix: int, cancel: CancelCheck, *, wants_logits: bool) -> Prefilled:
+        """Compute what of ``rows`` is not in the cache; for logits, the last piece is always computed."""
+        plan = split(rows, n_prefix, self.batch_size)
+        n_prefix_pieces = sum(piece.end <= n_prefix for piece in plan)
+        n_there = self.cache.begin(plan, n_prefix_pieces, len(plan) - wants_logits)
         try:
             with self._abortable(cancel):
-                for start in range(0, n_rows, self.batch_size):
-                    piece = rows[start : start + self.batch_size]
-                    self._call_decode(self._rows.over(piece, start, wants_logits=start + len(piece) == n_rows))
-            self._n_past = n_rows
-            self._checked_logits()
-            self._prefilled = done = True
-        finally:
-            if not done:
-                self._forget()
+                for piece in plan[n_there:]:
+                    n_wanted = int(wants_logits and piece is plan[-1])
+                    positions = range(piece.start, piece.end)
+                    batch = self._rows.over(
+                        rows[piece.start : piece.end], positions, [PROMPT] * len(positions), n_wanted=n_wanted
+                    )
+                    self._call_decode(batch)
+                    self.cache.add(piece)
+        except Cancelled:
+            self.cache.drop_unfinished()
+            raise
+        except BaseException:
+            self._forget()
+            raise
+        self._n_past = len(rows)
+        n_kept = plan[n_there - 1].end if n_there else 0
+        return Prefilled(n_kept, len(rows) - n_kept)
 
     @contextmanager
     def _abortable(self, cancel: CancelCheck) -> Iterator[None]:
@@ -268,13 +337,27 @@ class NativeModel:
         finally:
             self._api.llama_set_abort_callback(self._context, self._api.ggml_abort_callback(), None)
 
-    def _forget(self) -> None:
-        """Empty the KV cache and end any answer."""
+    def _end_answers(self) -> None:
+        """End whatever is being answered; of the KV cache, only the prompt's rows stay."""
         self._answer += 1
-        self._prefilled = False
+        self._prefilled = self._branched = self._has_logits = False
         self._next_token = None
         self._n_past = 0
-        self._api.llama_memory_clear(self._memory, _OVERWRITE)
+        for branch in tuple(self._branches):
+            self._end_branch(branch)
+
+    def _end_branch(self, branch: Branch) -> None:
+        """Remove a sequence and its sampler."""
+        self._branches.remove(branch)
+        self.cache.remove(branch.sequence)
+        sampler, branch.sampler = branch.sampler, None
+        if sampler:
+            self._api.llama_sampler_free(sampler)
+
+    def _forget(self) -> None:
+        """Empty the KV cache and end any answer."""
+        self._end_answers()
+        self.cache.forget()
 
     def _call_decode(self, batch: Any) -> None:
         if self._cores is not None and (n_threads := self._cores.threads()) != self._threads_now:
@@ -295,7 +378,10 @@ class NativeModel:
                 "there is no prompt to go on from", "Prefill first; every prefilled prompt gives one answer."
             )
         self._prefilled = False
-        self._replace_sampler(sampling)
+        old, self._sampler = self._sampler, None
+        if old:
+            self._api.llama_sampler_free(old)
+        self._sampler = new_chain(self._api, sampling)
         self._next_token = None
         self._answer += 1
         return self._answer
@@ -305,13 +391,13 @@ class NativeModel:
         if answer != self._answer:
             raise EngineError("this answer was ended by a newer prompt", "Finish one answer before the next prompt.")
         if cancel():
-            self._forget()
+            self._end_answers()
             raise Cancelled
         if self._next_token is not None:
             if self._n_past >= self.context_length:
                 return None
             self.feed(self._next_token)
-        self._checked_logits()
+        self._checked_logits(-1)
         token = int(self._api.llama_sampler_sample(self._sampler, self._context, -1))
         if self._api.llama_vocab_is_eog(self._vocabulary, token):
             return None
@@ -320,53 +406,113 @@ class NativeModel:
 
     def logits(self) -> npt.NDArray[np.float32]:
         """A copy of the scores of every token to come next, float32 ``[vocabulary]``."""
-        if self._n_past == 0:
+        if not self._has_logits:
             raise EngineError("there are no logits", "Prefill a prompt first.")
-        copy: npt.NDArray[np.float32] = self._checked_logits().copy()
+        copy: npt.NDArray[np.float32] = self._checked_logits(-1).copy()
         return copy
 
     def feed(self, token: int) -> None:
         """Put one token of the vocabulary behind the rows in the KV cache, where there is still room."""
         try:
-            self._call_decode(self._token.holding(token, self._n_past))
+            self._call_decode(self._tokens.holding([token], [self._n_past], [PROMPT]))
         except EngineError:
             self._forget()
             raise
         self._n_past += 1
 
-    def _checked_logits(self) -> npt.NDArray[np.float32]:
-        pointer = self._api.llama_get_logits_ith(self._context, -1)
+    def _checked_logits(self, row: int) -> npt.NDArray[np.float32]:
+        """The scores behind one row of the last call; -1 is the last that wanted any."""
+        pointer = self._api.llama_get_logits_ith(self._context, row)
         if not pointer:
             raise self._failure("llama.cpp gave no logits")
         address = ctypes.addressof(pointer.contents)
-        if address != self._logits_address:
-            self._logits_address = address
-            self._logits = np.ctypeslib.as_array(pointer, shape=(self.vocabulary_size,))
-        if not np.isfinite(self._logits).all():
+        logits = self._logits_at.get(address)
+        if logits is None:  # a view costs more than looking at it, and there are few places
+            logits = np.ctypeslib.as_array(pointer, shape=(self.vocabulary_size,))
+            self._logits_at[address] = logits
+        if not np.isfinite(logits).all():
             self._forget()
             raise NumericError(
                 "the language model's logits are not finite", "The GGUF file is damaged, or this build of llama.cpp is."
             )
-        return self._logits
+        return logits
 
-    def _replace_sampler(self, sampling: Sampling) -> None:
-        api = self._api
-        old, self._sampler = self._sampler, None
-        if old:
-            api.llama_sampler_free(old)
-        chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
-        if not chain:
-            raise self._failure("llama.cpp made no sampler")
-        self._sampler = chain
-        if sampling.temperature == 0.0:
-            api.llama_sampler_chain_add(chain, api.llama_sampler_init_greedy())
+    # --- several answers side by side
+
+    def begin_answers(self, sampling: Sampling, max_tokens: int) -> int:
+        """Make a sampler for every prompt of ``prefill_each``; returns the number of these answers."""
+        if not self._branched:
+            raise EngineError("there are no prompts to go on from", "Prefill them first; each gives one answer.")
+        self._branched = False
+        for branch in self._branches:
+            branch.sampler = new_chain(self._api, sampling)
+            branch.n_left = max_tokens
+        self._answer += 1
+        return self._answer
+
+    def step_each(
+        self, answer: int, is_over: Callable[[int], bool], cancel: CancelCheck
+    ) -> tuple[AnswerToken, ...] | None:
+        """Feed the tokens chosen last, all in one call, and choose the next; ``None`` when every answer has ended."""
+        if answer != self._answer:
+            raise EngineError("these answers were ended by a newer prompt", "Finish them before the next prompt.")
+        if cancel():
+            self._end_answers()
+            raise Cancelled
+        try:
+            for branch in tuple(self._branches):
+                if is_over(branch.number):
+                    self._end_branch(branch)
+            if not self._branches:
+                return None
+            if not self._feed_each():
+                return tuple(self._last_words(branch) for branch in tuple(self._branches))
+            return tuple(step for branch in tuple(self._branches) for step in self._choose(branch))
+        except BaseException:
+            self._end_answers()
+            raise
+
+    def end_answers(self, answer: int) -> None:
+        """Remove what is left of answers that nobody waits for; harmless when they are over."""
+        if answer == self._answer:
+            self._end_answers()
+
+    def _feed_each(self) -> bool:
+        """Put every chosen token behind its prompt; False where there is no room for all."""
+        fed = [branch for branch in self._branches if branch.next_token is not None]
+        if not fed:
+            return True
+        n_used = self._n_past + sum(branch.position - self._n_past for branch in self._branches)
+        if n_used + len(fed) > self.context_length:
+            return False
+        tokens = [branch.next_token for branch in fed if branch.next_token is not None]
+        places = ([branch.position for branch in fed], [branch.sequence for branch in fed])
+        try:
+            self._call_decode(self._tokens.holding(tokens, *places))
+        except EngineError:
+            self._forget()
+            raise
+        for index, branch in enumerate(fed):
+            branch.position += 1
+            branch.logits_at = index
+        return True
+
+    def _choose(self, branch: Branch) -> Iterator[AnswerToken]:
+        """The next token of a branch, and its end where that is the end."""
+        self._checked_logits(branch.logits_at)
+        token = int(self._api.llama_sampler_sample(branch.sampler, self._context, branch.logits_at))
+        if self._api.llama_vocab_is_eog(self._vocabulary, token):
+            yield self._last_words(branch)
             return
-        if sampling.top_k > 0:
-            api.llama_sampler_chain_add(chain, api.llama_sampler_init_top_k(sampling.top_k))
-        if sampling.top_p < 1.0:
-            api.llama_sampler_chain_add(chain, api.llama_sampler_init_top_p(sampling.top_p, 1))
-        api.llama_sampler_chain_add(chain, api.llama_sampler_init_temp(sampling.temperature))
-        api.llama_sampler_chain_add(chain, api.llama_sampler_init_dist(sampling.seed))
+        branch.next_token = token
+        branch.n_left -= 1
+        yield AnswerToken(branch.number, DecodedToken(token=token, text_bytes=self._bytes_of(token)))
+        if branch.n_left == 0:
+            yield self._last_words(branch)
+
+    def _last_words(self, branch: Branch) -> AnswerToken:
+        self._end_branch(branch)
+        return AnswerToken(branch.number, None)
 
     def _failure(self, problem: str) -> EngineError:
         return EngineError(f"{problem}: {self._library.log.complaints()}")
@@ -408,60 +554,3 @@ class _CallbackGuard:
             raise self._error
         if self._stopped:
             raise Cancelled
-
-
-class _RowBatch:
-    """A native batch laid over rows of NumPy, for one sequence; its arrays are made once and used again."""
-
-    def __init__(self, api: Any, batch_size: int) -> None:
-        self._api = api
-        self._positions = (api.llama_pos * batch_size)()
-        self._wants_logits = (ctypes.c_int8 * batch_size)()
-        self._n_sequences = (ctypes.c_int32 * batch_size)(*[1] * batch_size)
-        self._sequence = (api.llama_seq_id * 1)(0)
-        pointer = ctypes.POINTER(api.llama_seq_id)
-        self._sequences = (pointer * batch_size)(*[ctypes.cast(self._sequence, pointer)] * batch_size)
-        self._rows: EmbeddingRows | None = None
-
-    def over(self, rows: EmbeddingRows, first_position: int, *, wants_logits: bool) -> Any:
-        """The batch over C-contiguous ``rows``, which stay alive as long as the batch points at them."""
-        n = len(rows)
-        self._rows = rows
-        self._positions[:n] = range(first_position, first_position + n)
-        self._wants_logits[:n] = [0] * n
-        self._wants_logits[n - 1] = wants_logits
-        return self._api.llama_batch(
-            n_tokens=n,
-            token=None,
-            embd=rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
-            pos=self._positions,
-            n_seq_id=self._n_sequences,
-            seq_id=self._sequences,
-            logits=self._wants_logits,
-        )
-
-
-class _TokenBatch:
-    """A native batch of one token, made once and used for every token."""
-
-    def __init__(self, api: Any) -> None:
-        self._token = (api.llama_token * 1)()
-        self._position = (api.llama_pos * 1)()
-        self._sequence = (api.llama_seq_id * 1)(0)
-        self._batch = api.llama_batch(
-            n_tokens=1,
-            token=self._token,
-            embd=None,
-            pos=self._position,
-            n_seq_id=(ctypes.c_int32 * 1)(1),
-            seq_id=(ctypes.POINTER(api.llama_seq_id) * 1)(
-                ctypes.cast(self._sequence, ctypes.POINTER(api.llama_seq_id))
-            ),
-            logits=(ctypes.c_int8 * 1)(1),
-        )
-
-    def holding(self, token: int, position: int) -> Any:
-        """The batch with this token at this position; its logits are wanted."""
-        self._token[0] = token
-        self._position[0] = position
-        return self._batch

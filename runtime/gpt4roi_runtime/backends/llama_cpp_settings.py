@@ -14,6 +14,7 @@ Repack = Literal["auto", "on", "off"]
 MAX_CONTEXT_LENGTH = 1 << 20
 MAX_BATCH_SIZE = 8192
 MAX_THREADS = 512
+MAX_KEPT_BYTES = 1 << 40
 _FLASH_ATTENTION_FROM_WIDTH = 2048
 
 
@@ -26,11 +27,13 @@ class LlamaCppSettings:
             while other processes keep some of them busy.
         context_length: Rows of the KV cache, prompt and answer together; ``None`` takes the model's own, at most 4096.
             llama.cpp rounds it up to a multiple of 256.
-        batch_size: Most rows in one call. A prompt that fits one batch gives the same logits on every run; another
+        batch_size: Most rows in one call. A prompt split in the same places gives the same logits on every run; another
             split differs by some 5e-3 of KL divergence.
         flash_attention: ``auto`` switches it on for models 2048 wide or wider, where the faster prefill outweighs the
             slower decoding of long answers on a CPU.
         repack: Rearrange weights for the CPU's matrix units while loading. ``auto`` asks the self-test.
+        kept_bytes: Most bytes in which the prefixes of images are kept beside the one that is worked on; ``None`` takes
+            256 MiB, or what is free if that is less.
 
     Raises:
         SettingsError: A value is out of its range.
@@ -41,12 +44,15 @@ class LlamaCppSettings:
     batch_size: int = 512
     flash_attention: FlashAttention = "auto"
     repack: Repack = "auto"
+    kept_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.n_threads is not None:
             _check_range("n_threads", self.n_threads, 1, MAX_THREADS)
         if self.context_length is not None:
             _check_range("context_length", self.context_length, 64, MAX_CONTEXT_LENGTH)
+        if self.kept_bytes is not None:
+            _check_range("kept_bytes", self.kept_bytes, 0, MAX_KEPT_BYTES)
         _check_range("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)
         for name, value in (("flash_attention", self.flash_attention), ("repack", self.repack)):
             if value not in ("auto", "on", "off"):

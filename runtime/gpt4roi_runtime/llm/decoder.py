@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from gpt4roi_runtime.arrays import EmbeddingRows
+from gpt4roi_runtime.arrays import EmbeddingRows, TailRows
 from gpt4roi_runtime.errors import SettingsError
 
 CancelCheck = Callable[[], bool]
@@ -24,6 +24,7 @@ class DecoderInfo:
         batch_size: Most rows in one call of the engine.
         n_threads: Threads used for prefill and decode.
         notes: Warnings the user should see, such as a slow fall-back.
+        max_answers: Most answers that can be written side by side.
     """
 
     engine: str
@@ -34,6 +35,7 @@ class DecoderInfo:
     batch_size: int
     n_threads: int
     notes: tuple[str, ...] = ()
+    max_answers: int = 1
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,39 @@ class DecodedToken:
     text_bytes: bytes
 
 
+@dataclass(frozen=True)
+class AnswerToken:
+    """One step of one of several answers.
+
+    Attributes:
+        answer: Which one, from 0.
+        token: Its next token; None when it has ended by itself, at ``max_tokens`` or because the context is full.
+    """
+
+    answer: int
+    token: DecodedToken | None
+
+
+@dataclass(frozen=True)
+class Prefilled:
+    """What became of the rows of a prompt.
+
+    Attributes:
+        n_kept: Rows that were in the KV cache already, or kept aside for it.
+        n_computed: Rows that had to be computed.
+    """
+
+    n_kept: int
+    n_computed: int
+
+
 @runtime_checkable
 class Decoder(Protocol):
-    """A loaded language model with one sequence in its KV cache.
+    """A loaded language model and its KV cache, which holds one prompt and may keep beginnings of others.
+
+    A prompt may begin with a prefix, the rows that belong to an image and not to a question. A prefix shares no call of
+    the engine with the rows behind it, so whether it was kept or computed changes no number behind it. Rows are the
+    same only if they are equal byte for byte.
 
     One owner: calls come one after another. Every method may be called from any thread; the engine's work itself is
     done in one thread that the implementation owns.
@@ -121,14 +153,30 @@ class Decoder(Protocol):
         """
         ...
 
-    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck) -> None:
-        """Empty the KV cache and fill it with the prompt's ``rows``; the last row's logits are kept for ``decode``.
+    def prepare(self, prefix: EmbeddingRows, cancel: CancelCheck) -> Prefilled:
+        """Put a prefix into the KV cache ahead of its questions; what was there before may be kept aside.
 
         Raises:
             ContextOverflowError: More rows than the context holds.
             EngineError: Rows of another width or dtype, or a failure of the engine.
+            NumericError: Rows that are not finite.
+            Cancelled: ``cancel`` said so; what is done stays done.
+        """
+        ...
+
+    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck, n_prefix: int = 0) -> Prefilled:
+        """Make the KV cache hold the prompt's ``rows`` and no others; the last row's logits are kept for ``decode``.
+
+        Args:
+            rows: Float32 ``[t d]``.
+            cancel: Asked often; True stops the work.
+            n_prefix: How many of the rows are the prefix.
+
+        Raises:
+            ContextOverflowError: More rows than the context holds.
+            EngineError: Rows of another width or dtype, a prefix longer than the prompt, or a failure of the engine.
             NumericError: Rows or logits that are not finite.
-            Cancelled: ``cancel`` said so; the KV cache is empty again.
+            Cancelled: ``cancel`` said so; what is done stays done.
         """
         ...
 
@@ -141,6 +189,48 @@ class Decoder(Protocol):
         Raises:
             EngineError: Nothing was prefilled since the last answer, a newer prompt ended this one, or the engine
                 failed.
+            SettingsError: ``max_tokens`` is below 1.
+            NumericError: Logits that are not finite.
+            Cancelled: ``cancel`` said so.
+        """
+        ...
+
+    def prefill_each(
+        self, shared: EmbeddingRows, tails: Sequence[TailRows], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Prefilled:
+        """The same for several prompts that begin with the ``shared`` rows, for ``decode_each``.
+
+        Args:
+            shared: Float32 ``[t d]``.
+            tails: The rows behind them of every prompt, 1 to ``max_answers`` prompts.
+            cancel: Asked often; True stops the work.
+            n_prefix: How many of the shared rows are the prefix.
+
+        Raises:
+            ContextOverflowError: More rows than the context holds.
+            EngineError: As ``prefill``, or more prompts than can be answered side by side.
+            NumericError: Rows or logits that are not finite.
+            Cancelled: ``cancel`` said so; the tails are gone.
+        """
+        ...
+
+    def decode_each(
+        self, sampling: Sampling, max_tokens: int, cancel: CancelCheck, is_over: Callable[[int], bool]
+    ) -> Generator[AnswerToken, None, None]:
+        """Choose and feed tokens behind all prompts of ``prefill_each`` at once, in one batch a step.
+
+        Every answer is as long as ``decode`` would make it, and has a sampler of its own. Closing the generator stops
+        the engine.
+
+        Args:
+            sampling: Of every answer.
+            max_tokens: Of every answer.
+            cancel: Asked between steps, from the engine's thread.
+            is_over: Asked for every answer between steps, from the engine's thread; True ends that answer alone. A
+                token of it may still come, and its None does not.
+
+        Raises:
+            EngineError: As ``decode``.
             SettingsError: ``max_tokens`` is below 1.
             NumericError: Logits that are not finite.
             Cancelled: ``cancel`` said so.
