@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         RegionError,
         SettingsError,
     )
-    from gpt4roi_runtime.events import Done, Event, TextDelta
+    from gpt4roi_runtime.events import Done, Event, RegionAnswer, TextDelta
     from gpt4roi_runtime.geometry import Box, parse_box
     from gpt4roi_runtime.image import load_image
     from gpt4roi_runtime.llm.decoder import Sampling
@@ -66,7 +66,7 @@ _HOMES = {
         "RegionError",
         "SettingsError",
     ),
-    "events": ("Done", "Event", "TextDelta"),
+    "events": ("Done", "Event", "RegionAnswer", "TextDelta"),
     "geometry": ("Box", "parse_box"),
     "image": ("load_image",),
     "llm.decoder": ("Sampling",),
@@ -102,6 +102,7 @@ __all__ = [
     "Proposal",
     "Proposer",
     "QuestionError",
+    "RegionAnswer",
     "RegionError",
     "Sampling",
     "SettingsError",

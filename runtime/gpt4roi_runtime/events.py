@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.prompt import Turn
 
 StopReason = Literal["end", "stop_text", "max_tokens", "context_full"]
@@ -24,11 +25,12 @@ class Done:
         answer: Its whole text.
         stop_reason: Why it ended.
         history: The dialogue including this turn, for the next question.
-        n_prompt_rows: Rows prefilled: text tokens, image rows and region rows.
+        n_prompt_rows: Rows of the prompt: text tokens, image rows and region rows.
         n_answer_tokens: Tokens decoded.
         prompt_text: The prompt for a person's eye, slots written as placeholders.
         seconds: Wall-clock seconds by stage: ``regions``, ``rows``, ``prefill``, ``decode``, and
             ``first_text`` from the call of ``ask`` to the first text the model wrote.
+        n_kept_rows: Rows of the prompt that were kept from an earlier one, or prepared; the others were computed.
     """
 
     answer: str
@@ -38,6 +40,24 @@ class Done:
     n_answer_tokens: int
     prompt_text: str
     seconds: dict[str, float]
+    n_kept_rows: int = 0
+
+
+@dataclass(frozen=True)
+class RegionAnswer:
+    """The answer to a question that was asked about many boxes, for one of them.
+
+    Attributes:
+        index: Place of the box among those asked about, from 0.
+        box: The box.
+        done: Its answer. The rows before the region are shared, so they count as kept for all but the group's first;
+            ``seconds`` are of its group, as all answers of a group are written at once: ``regions``, ``rows``,
+            ``prefill`` and, up to this answer's end, ``decode``.
+    """
+
+    index: int
+    box: Box
+    done: Done
 
 
 Event = TextDelta | Done

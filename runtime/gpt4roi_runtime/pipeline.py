@@ -5,76 +5,25 @@ Decides order and nothing else: pixels, graphs, prompts and tokens are other roo
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 
-import numpy as np
-
-from gpt4roi_runtime.arrays import EmbeddingRows, RegionEmbeddings, RgbImage
+from gpt4roi_runtime.arrays import RegionEmbeddings, RgbImage
+from gpt4roi_runtime.asking import Asker, Request, Writing, image_key
+from gpt4roi_runtime.asking import EncodedImage as EncodedImage
 from gpt4roi_runtime.backends.load import EngineSettings, detector_of, load_detector, load_engines
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
-from gpt4roi_runtime.errors import BundleError, ContextOverflowError, RegionError, SettingsError
-from gpt4roi_runtime.events import Done, Event, StopReason, TextDelta
+from gpt4roi_runtime.events import Done, Event, RegionAnswer, TextDelta
 from gpt4roi_runtime.geometry import Box, normalise
-from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder, Sampling
-from gpt4roi_runtime.llm.text import AnswerText
-from gpt4roi_runtime.prompt import (
-    Chunk,
-    ImageSlot,
-    RegionSlot,
-    TextChunk,
-    TokenChunk,
-    Turn,
-    as_text,
-    as_tokenised,
-    check_dialogue,
-    lay_out,
-)
+from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder, Prefilled, Sampling
+from gpt4roi_runtime.prompt import Turn
 from gpt4roi_runtime.timing import Stopwatch
 from gpt4roi_runtime.vision.detector import Detector
-from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures
+from gpt4roi_runtime.vision.encoder import Encoder
 from gpt4roi_runtime.vision.preprocess import preprocess
 from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES, Proposal, check_settings, propose
-
-
-@dataclass(frozen=True)
-class EncodedImage:
-    """An image ready for questions.
-
-    Attributes:
-        width_px: Width of the photo that boxes refer to.
-        height_px: Its height.
-        features: Image embeddings and pyramid.
-        bundle_id: Of the bundle that made them.
-        seconds: Wall-clock seconds of ``preprocess`` and ``encode``.
-    """
-
-    width_px: int
-    height_px: int
-    features: ImageFeatures
-    bundle_id: str
-    seconds: dict[str, float]
-
-
-@dataclass(frozen=True)
-class _Request:
-    """A question, checked and laid out: all that is known before an engine is asked.
-
-    ``token_ids[i]`` belongs to ``chunks[i]``, and is empty for a slot.
-    """
-
-    asked_s: float
-    image: EncodedImage
-    regions: dict[int, Box]
-    history: tuple[Turn, ...]
-    question: str
-    sampling: Sampling
-    max_tokens: int
-    chunks: tuple[Chunk, ...]
-    token_ids: tuple[tuple[int, ...], ...]
-    n_rows: int
 
 
 class Proposer(AbstractContextManager["Proposer"]):
@@ -148,6 +97,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self.decoder = decoder
         self.load_s = load_s
         self.settings = settings or EngineSettings()
+        self._asker = Asker(bundle, decoder)
         self._proposer: Proposer | None = None
 
     @classmethod
@@ -196,11 +146,34 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         """
         watch = Stopwatch()
         with watch.measure("preprocess"):
+            key = image_key(image, self.bundle)
             pixels = preprocess(image, self.bundle.manifest.vision.preprocessing)
         with watch.measure("encode"):
             features = self.encoder.encode(pixels)
         height_px, width_px = image.shape[:2]
-        return EncodedImage(width_px, height_px, features, self.bundle.id, watch.seconds)
+        return EncodedImage(width_px, height_px, features, self.bundle.id, watch.seconds, key)
+
+    def prepare(self, image: EncodedImage, *, cancel: CancelCheck = lambda: False) -> Prefilled:
+        """Compute ahead of any question what all questions about an image begin with, so that they need not.
+
+        Answers are the same with it and without. What is being answered ends. Images prepared or asked about before are
+        kept within the bytes that the settings allow.
+
+        Args:
+            image: From ``encode`` of this bundle.
+            cancel: Asked often, from the engine's thread; True stops the work.
+
+        Returns:
+            How many rows were there already, and how many were computed.
+
+        Raises:
+            BundleError: The image is another bundle's.
+            ContextOverflowError: It does not fit the context.
+            EngineError: An engine failed.
+            Cancelled: ``cancel`` said so.
+        """
+        self._asker.check_image(image)
+        return self.decoder.prepare(self._asker.prefix_rows(image), cancel)
 
     def ask(
         self,
@@ -235,29 +208,50 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             Cancelled: ``cancel`` said so.
         """
         asked_s = perf_counter()
-        decoding = self.bundle.manifest.decoding
-        limit = decoding.max_tokens if max_tokens is None else max_tokens
-        self._check(image, question, regions, history, limit)
-        template = self.bundle.manifest.prompt
-        chunks = lay_out(template, history, question)
-        token_ids = tuple(self._token_ids(chunk) for chunk in as_tokenised(template, chunks))
-        n_rows = sum(len(ids) + self._n_slot_rows(chunk) for chunk, ids in zip(chunks, token_ids, strict=True))
-        self._check_context(n_rows)
-        return self._answer(
-            _Request(
-                asked_s=asked_s,
-                image=image,
-                regions=dict(regions),
-                history=tuple(history),
-                question=question,
-                sampling=sampling or Sampling(temperature=decoding.temperature),
-                max_tokens=limit,
-                chunks=chunks,
-                token_ids=token_ids,
-                n_rows=n_rows,
-            ),
-            cancel,
+        request = self._asker.request(
+            image, question, regions, history=history, sampling=sampling, max_tokens=max_tokens
         )
+        return self._answer(request, asked_s, cancel)
+
+    def ask_each(
+        self,
+        image: EncodedImage,
+        question: str,
+        boxes: Sequence[Box],
+        *,
+        sampling: Sampling | None = None,
+        max_tokens: int | None = None,
+        cancel: CancelCheck = lambda: False,
+    ) -> Iterator[RegionAnswer]:
+        """Ask one question about many boxes, each as ``<region1>`` of a prompt of its own, many at a time.
+
+        Image and words before the region are computed once; the rest is answered side by side, up to 16 boxes at once.
+        Greedy answers are those of ``ask``, but for near-ties: kernels round by the number of rows in a call.
+
+        All that the user gave is checked by the call itself, before the first answer is asked for.
+
+        Args:
+            image: From ``encode`` of this bundle.
+            question: Mentions ``<region1>`` and no other.
+            boxes: Boxes in pixels; any number, the same one twice too.
+            sampling: None takes what the bundle recommends; the same seed for every box.
+            max_tokens: Most tokens of an answer; None takes what the bundle recommends.
+            cancel: Asked often, from the engine's thread; True stops the work.
+
+        Returns:
+            An iterator over answers, each as soon as it is complete, so not always in the order of the boxes. Closing
+            it early stops the engine.
+
+        Raises:
+            InputError: Question, boxes or settings cannot be used, or exceed the context.
+            EngineError: An engine failed.
+            Cancelled: ``cancel`` said so.
+        """
+        if not boxes:
+            return iter(())
+        normalise(dict(enumerate(boxes, start=1)), image.width_px, image.height_px)
+        one = self._asker.request(image, question, {1: boxes[0]}, sampling=sampling, max_tokens=max_tokens)
+        return self._answer_each([replace(one, regions={1: box}) for box in boxes], cancel)
 
     def close(self) -> None:
         """Free all engines; closing twice is harmless."""
@@ -271,116 +265,82 @@ class Pipeline(AbstractContextManager["Pipeline"]):
     ) -> None:
         self.close()
 
-    def _answer(self, request: _Request, cancel: CancelCheck) -> Iterator[Event]:
+    def _answer(self, request: Request, asked_s: float, cancel: CancelCheck) -> Iterator[Event]:
         """Regions, rows, prefill, decode: the order of an answer."""
         watch = Stopwatch()
         with watch.measure("regions"):
-            regions = self._region_embeddings(request)
+            regions = self._region_embeddings(request.image, request.regions)
         with watch.measure("rows"):
-            rows = self._rows(request, regions)
+            rows = self._asker.rows(request, regions)
         with watch.measure("prefill"):
-            self.decoder.prefill(rows, cancel)
-        prompt = self.bundle.manifest.prompt
-        parts: list[str] = [prompt.answer_lead] if prompt.lead_writer == "runtime" and prompt.answer_lead else []
-        lead = prompt.answer_lead if prompt.lead_writer == "model" else ""
-        text = AnswerText(stop=prompt.stop, lead=lead, begun=bool(parts))
-        yield from map(TextDelta, parts)
-        n_tokens = 0
+            filled = self.decoder.prefill(rows, cancel, request.n_prefix)
+        writing = Writing(request, self.bundle)
+        yield from map(TextDelta, tuple(writing.parts))
         decode_started_s = perf_counter()
         with closing(self.decoder.decode(request.sampling, request.max_tokens, cancel)) as tokens:
             for token in tokens:
-                n_tokens += 1
-                if delta := text.feed(token.text_bytes):
+                if delta := writing.feed(token.text_bytes):
                     if "first_text" not in watch.seconds:
-                        watch.add("first_text", perf_counter() - request.asked_s)
-                    parts.append(delta)
+                        watch.add("first_text", perf_counter() - asked_s)
                     yield TextDelta(delta)
-                if text.stopped:
+                if writing.stopped:
                     break
-        if delta := text.finish():
-            parts.append(delta)
+        if delta := writing.finish():
             yield TextDelta(delta)
         watch.add("decode", perf_counter() - decode_started_s)
-        answer = "".join(parts)
-        yield Done(
-            answer=answer,
-            stop_reason=self._stop_reason(request, n_tokens, stopped=text.stopped),
-            history=(*request.history, Turn(request.question, answer)),
-            n_prompt_rows=request.n_rows,
-            n_answer_tokens=n_tokens,
-            prompt_text=as_text(request.chunks, self.bundle.manifest.vision.n_image_rows),
-            seconds=watch.seconds,
-        )
+        yield self._done(writing, request, filled.n_kept, watch.seconds)
 
-    def _check(
-        self, image: EncodedImage, question: str, regions: Mapping[int, Box], history: Sequence[Turn], max_tokens: int
-    ) -> None:
-        manifest = self.bundle.manifest
-        if image.bundle_id != self.bundle.id:
-            raise BundleError(
-                f"the image was encoded by bundle {image.bundle_id}, not {self.bundle.id}", "Encode it again."
-            )
-        if max_tokens < 1:
-            raise SettingsError(f"max_tokens {max_tokens} is out of range", "Use 1 or more.")
-        check_dialogue(
-            [*(turn.question for turn in history), question],
-            regions,
-            (*manifest.prompt.reserved, *manifest.prompt.stop),
-        )
-        if len(regions) > manifest.vision.max_regions:
-            raise RegionError(f"{len(regions)} boxes are too many", f"This bundle takes {manifest.vision.max_regions}.")
-        normalise(regions, image.width_px, image.height_px)
+    def _answer_each(self, requests: Sequence[Request], cancel: CancelCheck) -> Iterator[RegionAnswer]:
+        """Groups of boxes, one after another."""
+        first = 0
+        while first < len(requests):
+            size = self._group_size(requests[first])
+            for index, done in self._answer_group(requests[first : first + size], cancel):
+                yield RegionAnswer(first + index, requests[first + index].regions[1], done)
+            first += size
 
-    def _token_ids(self, chunk: Chunk) -> tuple[int, ...]:
-        match chunk:
-            case TextChunk():
-                return self.decoder.tokenize(chunk.text)
-            case TokenChunk():
-                return (self.bundle.manifest.language.special_tokens[chunk.token],)
-            case ImageSlot() | RegionSlot():
-                return ()
+    def _group_size(self, request: Request) -> int:
+        """Boxes whose answers certainly fit the context side by side; one fits as well as ``ask`` would."""
+        n_shared = sum(self._asker.counts(request)[: request.first_region])
+        each = request.n_rows - n_shared + request.max_tokens
+        room = (self.decoder.info.context_length - n_shared) // each
+        return max(1, min(room, self.decoder.info.max_answers, self.bundle.manifest.vision.max_regions))
 
-    def _n_slot_rows(self, chunk: Chunk) -> int:
-        match chunk:
-            case ImageSlot():
-                return self.bundle.manifest.vision.n_image_rows
-            case RegionSlot():
-                return self.bundle.manifest.vision.n_rows_per_region
-            case TextChunk() | TokenChunk():
-                return 0
+    def _answer_group(self, requests: Sequence[Request], cancel: CancelCheck) -> Iterator[tuple[int, Done]]:
+        """The order of many answers: all regions, shared rows and tails, prefill, all answers at once."""
+        one, watch = requests[0], Stopwatch()
+        with watch.measure("regions"):
+            boxes = {index: request.regions[1] for index, request in enumerate(requests)}
+            regions = self._region_embeddings(one.image, boxes)
+        with watch.measure("rows"):
+            shared = self._asker.rows(one, {}, 0, one.first_region)
+            tails = [self._asker.rows(one, {1: regions[index]}, one.first_region) for index in boxes]
+        with watch.measure("prefill"):
+            filled = self.decoder.prefill_each(shared, tails, cancel, one.n_prefix)
+        writings = [Writing(request, self.bundle) for request in requests]
+        decode_started_s = perf_counter()
+        steps = self.decoder.decode_each(one.sampling, one.max_tokens, cancel, lambda index: writings[index].stopped)
+        with closing(steps):
+            for step in steps:
+                writing = writings[step.answer]
+                if writing.stopped:  # a token that was on its way
+                    continue
+                if step.token is not None:
+                    writing.feed(step.token.text_bytes)
+                if step.token is None or writing.stopped:
+                    writing.finish()
+                    seconds = {**watch.seconds, "decode": perf_counter() - decode_started_s}
+                    n_kept = filled.n_kept if step.answer == 0 else len(shared)
+                    yield step.answer, self._done(writing, requests[step.answer], n_kept, seconds)
 
-    def _check_context(self, n_rows: int) -> None:
-        room = self.decoder.info.context_length
-        if n_rows >= room:
-            raise ContextOverflowError(
-                f"image, regions, dialogue and question take {n_rows} tokens; the context holds {room}",
-                "Ask a shorter question, use fewer regions, or begin a new dialogue.",
-            )
+    def _done(self, writing: Writing, request: Request, n_kept_rows: int, seconds: dict[str, float]) -> Done:
+        context_length = self.decoder.info.context_length
+        return writing.done(self._asker.prompt_text(request), context_length, n_kept_rows, seconds)
 
-    def _region_embeddings(self, request: _Request) -> dict[int, RegionEmbeddings]:
+    def _region_embeddings(self, image: EncodedImage, regions: Mapping[int, Box]) -> dict[int, RegionEmbeddings]:
         """Every region's rows, ``[1 k d]``, by its number; one run of the graph for all."""
-        if not request.regions:
+        if not regions:
             return {}
-        boxes = normalise(request.regions, request.image.width_px, request.image.height_px)
-        embeddings = self.encoder.embed_regions(request.image.features.pyramid, boxes)
-        return {number: embeddings[[row]] for row, number in enumerate(request.regions)}
-
-    def _rows(self, request: _Request, regions: dict[int, RegionEmbeddings]) -> EmbeddingRows:
-        """All chunks as one run of rows: one batch is exact and fastest, whatever it is made of."""
-        parts: list[EmbeddingRows] = []
-        for chunk, ids in zip(request.chunks, request.token_ids, strict=True):
-            match chunk:
-                case ImageSlot():
-                    parts.append(request.image.features.image_embeddings)
-                case RegionSlot():
-                    parts.append(regions[chunk.number][0])
-                case TextChunk() | TokenChunk():
-                    parts.append(self.decoder.embed(ids))
-        return np.concatenate(parts, axis=0, dtype=np.float32)
-
-    def _stop_reason(self, request: _Request, n_tokens: int, *, stopped: bool) -> StopReason:
-        if stopped:
-            return "stop_text"
-        if n_tokens >= request.max_tokens:
-            return "max_tokens"
-        return "context_full" if request.n_rows + n_tokens > self.decoder.info.context_length else "end"
+        boxes = normalise(regions, image.width_px, image.height_px)
+        embeddings = self.encoder.embed_regions(image.features.pyramid, boxes)
+        return {number: embeddings[[row]] for row, number in enumerate(regions)}

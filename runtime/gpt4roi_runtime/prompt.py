@@ -144,6 +144,11 @@ def lay_out(template: Prompt, history: Sequence[Turn], question: str) -> tuple[C
     return tuple(_joined(chunks))
 
 
+def lay_out_opening(template: Prompt) -> tuple[Chunk, ...]:
+    """The beginning that all prompts of a template share, up to the place of the first question."""
+    return tuple(_joined(list(_pieces(template.opening))))
+
+
 def as_tokenised(template: Prompt, chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
     """The same chunks with their texts as the tokenizer must see them; some may be empty.
 

@@ -1,11 +1,11 @@
 """Engines that keep the promises of `vision` and `llm` with arithmetic a test can follow; no model behind them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from gpt4roi_runtime.arrays import Boxes, EmbeddingRows, FeatureMap, PixelValues, RegionEmbeddings
-from gpt4roi_runtime.llm.decoder import CancelCheck, DecodedToken, DecoderInfo, Sampling
+from gpt4roi_runtime.arrays import Boxes, EmbeddingRows, FeatureMap, PixelValues, RegionEmbeddings, TailRows
+from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, DecoderInfo, Prefilled, Sampling
 from gpt4roi_runtime.vision.encoder import ImageFeatures
 
 WIDTH = 4
@@ -40,6 +40,12 @@ class FakeDecoder:
     def __init__(self, answer: str = "a dog", context_length: int = 400) -> None:
         self.answer = answer
         self.rows: EmbeddingRows | None = None
+        self.prepared: EmbeddingRows | None = None
+        self.shared: EmbeddingRows | None = None
+        self.tails: tuple[TailRows, ...] = ()
+        self.n_prefix = 0
+        self.groups: list[int] = []
+        self.answers: tuple[str, ...] = ()
         self.sampling: Sampling | None = None
         self.n_stepped = 0
         self.iterator_closed = False
@@ -52,6 +58,7 @@ class FakeDecoder:
             context_length=context_length,
             batch_size=512,
             n_threads=1,
+            max_answers=4,
         )
 
     def tokenize(self, text: str) -> tuple[int, ...]:
@@ -63,8 +70,26 @@ class FakeDecoder:
     def embed(self, tokens: Sequence[int]) -> EmbeddingRows:
         return np.repeat(np.array(tokens, dtype=np.float32).reshape(-1, 1), WIDTH, axis=1)
 
-    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck) -> None:
-        self.rows = rows
+    def prepare(self, prefix: EmbeddingRows, cancel: CancelCheck) -> Prefilled:
+        self.prepared = prefix
+        return Prefilled(0, len(prefix))
+
+    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck, n_prefix: int = 0) -> Prefilled:
+        self.rows, self.n_prefix = rows, n_prefix
+        return self._kept(rows)
+
+    def prefill_each(
+        self, shared: EmbeddingRows, tails: Sequence[TailRows], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Prefilled:
+        self.shared, self.tails, self.n_prefix = shared, tuple(tails), n_prefix
+        self.groups.append(len(tails))
+        return self._kept(shared)
+
+    def _kept(self, rows: EmbeddingRows) -> Prefilled:
+        """As if the prefix of the last preparation were in the cache."""
+        prepared = self.prepared
+        is_there = prepared is not None and np.array_equal(rows[: self.n_prefix], prepared[: self.n_prefix])
+        return Prefilled(self.n_prefix, len(rows) - self.n_prefix) if is_there else Prefilled(0, len(rows))
 
     def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Iterator[DecodedToken]:
         self.sampling = sampling
@@ -72,6 +97,23 @@ class FakeDecoder:
             for byte in self.answer.encode()[:max_tokens]:
                 self.n_stepped += 1
                 yield DecodedToken(byte, bytes([byte]))
+        finally:
+            self.iterator_closed = True
+
+    def decode_each(
+        self, sampling: Sampling, max_tokens: int, cancel: CancelCheck, is_over: Callable[[int], bool]
+    ) -> Iterator[AnswerToken]:
+        """A byte of every answer in turn; ``answers``, where given, are of this group's prompts in turn."""
+        self.sampling = sampling
+        texts = [text.encode()[:max_tokens] for text in (self.answers or (self.answer,) * len(self.tails))]
+        try:
+            for step in range(max(map(len, texts)) + 1):
+                for index, text in enumerate(texts[: len(self.tails)]):
+                    if step < len(text) and not is_over(index):
+                        self.n_stepped += 1
+                        yield AnswerToken(index, DecodedToken(text[step], text[step : step + 1]))
+                    if step == len(text) and not is_over(index):
+                        yield AnswerToken(index, None)
         finally:
             self.iterator_closed = True
 

@@ -114,7 +114,7 @@ def _as_json(
         "regions": [{"number": number, "box_px": box.xyxy} for number, box in regions.items()],
         "prompt": done.prompt_text,
         "seconds": seconds,
-        "tokens": {"prompt": done.n_prompt_rows, "answer": done.n_answer_tokens},
+        "tokens": {"prompt": done.n_prompt_rows, "kept": done.n_kept_rows, "answer": done.n_answer_tokens},
         "bundle": {"id": pipeline.bundle.id, "name": manifest.name},
         "settings": {
             "temperature": sampling.temperature,

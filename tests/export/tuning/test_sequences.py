@@ -1,7 +1,7 @@
 """What is trained on is what the runtime will show the model: row for row, in every turn."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from gpt4roi_runtime.bundle.manifest import TextPiece
 from gpt4roi_runtime.errors import InputError, SettingsError
 from gpt4roi_runtime.events import Done
 from gpt4roi_runtime.geometry import Box
-from gpt4roi_runtime.llm.decoder import CancelCheck, DecodedToken, DecoderInfo, Sampling
+from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, DecoderInfo, Prefilled, Sampling
 from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
 from gpt4roi_runtime.prompt import Turn, mentions
 from gpt4roi_runtime.vision.encoder import ImageFeatures
@@ -57,8 +57,22 @@ class Scripted:
     def embed(self, tokens: Sequence[int]) -> EmbeddingRows:
         return self._real.embed(tokens)
 
-    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck) -> None:
+    def prepare(self, prefix: EmbeddingRows, cancel: CancelCheck) -> Prefilled:
+        raise NotImplementedError
+
+    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck, n_prefix: int = 0) -> Prefilled:
         self.seen = rows
+        return Prefilled(0, len(rows))
+
+    def prefill_each(
+        self, shared: EmbeddingRows, tails: Sequence[EmbeddingRows], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Prefilled:
+        raise NotImplementedError
+
+    def decode_each(
+        self, sampling: Sampling, max_tokens: int, cancel: CancelCheck, is_over: Callable[[int], bool]
+    ) -> Iterator[AnswerToken]:
+        raise NotImplementedError
 
     def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Iterator[DecodedToken]:
         yield DecodedToken(0, self.answer.encode())
