@@ -32,9 +32,9 @@ from gpt4roi_runtime.errors import (
     RegionError,
     SettingsError,
 )
-from gpt4roi_runtime.events import Done, Event, TextDelta
+from gpt4roi_runtime.events import Done, Event, RegionAnswer, TextDelta
 from gpt4roi_runtime.geometry import Box
-from gpt4roi_runtime.llm.decoder import Sampling
+from gpt4roi_runtime.llm.decoder import Prefilled, Sampling
 from gpt4roi_runtime.pipeline import EncodedImage, Pipeline, Proposer
 from gpt4roi_runtime.prompt import Turn
 from tests.helpers.detectors import write_detector_bundle
@@ -317,3 +317,130 @@ def test_a_proposer_needs_nothing_else_of_the_bundle(tmp_path: Path) -> None:
     folder = write_detector_bundle(tmp_path)  # its other files are no graphs
     with Proposer.open(folder, EngineSettings(vision_threads=1)) as proposer:
         assert [one.name for one in proposer.propose(np.zeros((32, 32, 3), dtype=np.uint8))] == ["cup"]
+
+
+# --- the prefix -------------------------------------------------------------------------------------------------------
+
+
+def test_the_rows_before_the_question_are_prefix(pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage) -> None:
+    assert pipeline.prepare(image) == Prefilled(0, 1 + 2 + 2)
+    assert decoder.prepared is not None
+    last = done(list(pipeline.ask(image, "What is <region1>?", {1: BOX})))
+    assert decoder.rows is not None
+    np.testing.assert_array_equal(decoder.rows[:5], decoder.prepared)
+    assert decoder.n_prefix == last.n_kept_rows == 5
+    follow_up = done(list(pipeline.ask(image, "Why?", {1: BOX}, history=last.history)))
+    assert decoder.n_prefix == follow_up.n_kept_rows == 5
+
+
+def test_words_that_are_tokens_only_together_with_the_question_s_are_no_prefix(decoder: FakeDecoder) -> None:
+    class Joining(FakeDecoder):
+        def tokenize(self, text: str) -> tuple[int, ...]:
+            return super().tokenize(text.replace(":W", "_"))
+
+    decoder = Joining()
+    pipeline = Pipeline(fake_bundle(), FakeEncoder(), decoder)
+    image = pipeline.encode(np.zeros((80, 100, 3), dtype=np.uint8))
+    list(pipeline.ask(image, "Who?", {}))
+    assert decoder.n_prefix == 1 + 2
+    list(pipeline.ask(image, "How?", {}))
+    assert decoder.n_prefix == 1 + 2 + 2
+
+
+def test_an_image_of_another_bundle_is_not_prepared(pipeline: Pipeline) -> None:
+    other = Pipeline(fake_bundle(bundle_id="1" * 16), FakeEncoder(), FakeDecoder())
+    with pytest.raises(BundleError, match="1111111111111111"):
+        pipeline.prepare(other.encode(np.zeros((80, 100, 3), dtype=np.uint8)))
+
+
+def test_keys_tell_images_apart(pipeline: Pipeline) -> None:
+    black = np.zeros((80, 100, 3), dtype=np.uint8)
+    almost = black.copy()
+    almost[79, 99, 2] = 1
+    other = Pipeline(fake_bundle(bundle_id="1" * 16), FakeEncoder(), FakeDecoder())
+    keys = [one.encode(photo).key for one, photo in ((pipeline, black), (pipeline, almost), (other, black))]
+    keys.append(pipeline.encode(black.reshape(100, 80, 3)).key)
+    assert len(set(keys)) == 4
+    assert pipeline.encode(np.asfortranarray(black)).key == keys[0]
+
+
+# --- many boxes -------------------------------------------------------------------------------------------------------
+
+
+def answers(pipeline: Pipeline, image: EncodedImage, boxes: list[Box], **more: object) -> dict[int, RegionAnswer]:
+    found = list(pipeline.ask_each(image, "What is <region1>?", boxes, **more))  # type: ignore[arg-type]
+    assert len({one.index for one in found}) == len(found)
+    return {one.index: one for one in found}
+
+
+def test_every_box_gets_the_prompt_that_ask_would_give_it(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
+) -> None:
+    found = answers(pipeline, image, [BOX, OTHER])
+    assert decoder.shared is not None
+    for index, box in enumerate([BOX, OTHER]):
+        alone = done(list(pipeline.ask(image, "What is <region1>?", {1: box})))
+        assert decoder.rows is not None
+        np.testing.assert_array_equal(np.concatenate([decoder.shared, decoder.tails[index]]), decoder.rows)
+        together = found[index].done
+        assert found[index].box == box
+        assert (together.answer, together.stop_reason, together.history) == (
+            alone.answer,
+            alone.stop_reason,
+            alone.history,
+        )
+        assert (together.n_prompt_rows, together.prompt_text) == (alone.n_prompt_rows, alone.prompt_text)
+    shared = "Q:What is region1 "
+    assert len(decoder.shared) == 1 + 2 + len(shared)
+    assert (found[0].done.n_kept_rows, found[1].done.n_kept_rows) == (0, 3 + len(shared))
+    assert set(found[0].done.seconds) == {"regions", "rows", "prefill", "decode"}
+
+
+def test_boxes_go_in_groups_that_fit_engine_graph_and_context(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
+) -> None:
+    assert len(answers(pipeline, image, [BOX] * 7)) == 7
+    assert decoder.groups == [3, 3, 1]  # the region graph takes 3
+    decoder.groups.clear()
+    n_shared, n_tail = 3 + len("Q:What is region1 "), 3 + len("?\n")
+    decoder.info = dataclasses.replace(decoder.info, context_length=n_shared + 2 * (n_tail + 20))
+    assert len(answers(pipeline, image, [BOX] * 3, max_tokens=20)) == 3
+    assert decoder.groups == [2, 1]
+    decoder.groups.clear()
+    assert len(answers(pipeline, image, [BOX] * 2, max_tokens=200)) == 2  # as ask: one at a time, until it is full
+    assert decoder.groups == [1, 1]
+
+
+def test_answers_come_as_they_end(pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage) -> None:
+    decoder.answers = ("a large brown dog", "a cup## and more", "")
+    steps = pipeline.ask_each(image, "What is <region1>?", [BOX, OTHER, BOX], max_tokens=10)
+    found = [(one.index, one.done.answer, one.done.stop_reason) for one in steps]
+    assert found == [(2, "", "end"), (1, "a cup", "stop_text"), (0, "a large br", "max_tokens")]
+    assert decoder.iterator_closed
+    assert decoder.n_stepped == 10 + len("a cup##")
+
+
+def test_closing_the_answers_stops_the_engine(pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage) -> None:
+    decoder.answers = ("a", "a large brown dog")
+    found = pipeline.ask_each(image, "What is <region1>?", [BOX, OTHER])
+    next(found)
+    found.close()  # type: ignore[attr-defined]
+    assert decoder.iterator_closed
+
+
+def test_bad_input_for_many_boxes_is_refused_by_the_call(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
+) -> None:
+    for question, boxes, error, words in (
+        ("What is it?", [BOX], RegionError, "never mentioned"),
+        ("<region1> or <region2>?", [BOX, OTHER], RegionError, "<region2>"),
+        ("What is <region1>?", [BOX, Box(90, 10, 101, 20)], RegionError, "region 2: .*90,10,101,20"),
+        ("", [BOX], QuestionError, "empty"),
+        ("<region1> why " * 100, [BOX], ContextOverflowError, "400"),
+    ):
+        with pytest.raises(error, match=words):
+            pipeline.ask_each(image, question, boxes)
+    with pytest.raises(SettingsError, match="max_tokens 0"):
+        pipeline.ask_each(image, "What is <region1>?", [BOX], max_tokens=0)
+    assert list(pipeline.ask_each(image, "What is <region1>?", [])) == []
+    assert decoder.shared is None
