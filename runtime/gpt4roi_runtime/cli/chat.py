@@ -1,5 +1,6 @@
 """`gpt4roi chat`: several turns about one photo; regions and answers of earlier turns stay known."""
 
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,13 @@ class Chat:
         self.model = model
         self.regions = regions
         self.history: tuple[Turn, ...] = ()
+        self._ahead = threading.Thread(target=self._prepare, name="gpt4roi-prepare", daemon=True)
+        self._ahead.start()
+
+    def _prepare(self) -> None:
+        """While the user thinks of a question, compute what all questions begin with; a failure comes back there."""
+        with suppress(Gpt4RoiError):
+            self.pipeline.prepare(self.image)
 
     def hear(self, line: str) -> None:
         """Do one line; what is wrong with it is said, and the chat goes on."""
@@ -114,6 +122,7 @@ class Chat:
         """Answer one question, and remember the turn."""
         mentioned = mentions("\n".join([*(turn.question for turn in self.history), question]))
         regions = {number: self.regions[number] for number in mentioned if number in self.regions}
+        self._ahead.join()
         events = self.pipeline.ask(
             self.image,
             question,

@@ -1,4 +1,4 @@
-"""The options by which `ask` and `chat` choose a model and its settings; knows neither command."""
+"""The options by which `ask`, `caption` and `chat` choose a model and its settings; knows no command."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -71,7 +71,7 @@ def _propose(search: _Search, *, as_json: bool, overlay: Path | None) -> None:
         watch.add("load", proposer.load_s)
         with watch.measure("propose"):
             found = proposer.propose(image, threshold=search.threshold, max_boxes=search.max_boxes)
-    found = tuple(replace(proposal, box=_whole_pixels(proposal.box)) for proposal in found)
+    found = tuple(replace(proposal, box=whole_pixels(proposal.box)) for proposal in found)
     if as_json:
         click.echo(_as_json(search, image, found, watch.seconds, proposer))
     else:
@@ -84,7 +84,7 @@ def _propose(search: _Search, *, as_json: bool, overlay: Path | None) -> None:
             save_overlay(overlay, image, _numbered(found))
 
 
-def _whole_pixels(box: Box) -> Box:
+def whole_pixels(box: Box) -> Box:
     """The smallest box of whole pixels round it: as easily typed, still on the photo, and never empty."""
     return Box(math.floor(box.x1), math.floor(box.y1), math.ceil(box.x2), math.ceil(box.y2))
 
