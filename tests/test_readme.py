@@ -49,7 +49,7 @@ def test_every_gpt4roi_line_works(
             continue  # tested with real bundles, and with a real window, elsewhere
         result = run(verb, *words, stdin="/quit\n")
         assert result.exit_code == 0, result.output
-    assert verbs == {"ask", "chat", "info", "verify", "doctor", "plan", "propose", "app"}
+    assert verbs == {"ask", "caption", "chat", "info", "verify", "doctor", "plan", "propose", "app"}
 
 
 @pytest.mark.bundle

@@ -1,6 +1,7 @@
 """The kept prefix and answers side by side: no number depends on what was in the cache, and nothing is left in it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,50 @@ def state_bytes(path: Path) -> int:
     decoder.close()
     assert n_bytes > 0
     return n_bytes
+
+
+def test_a_prefix_that_cannot_be_read_in_again_is_computed(decoder: LlamaCppDecoder, cold: LlamaCppDecoder) -> None:
+    for image in (1, 2):
+        decoder.prepare(prompt(image, 0)[:N_PREFIX], never)
+    (state,) = decoder._native.model.cache.aside._states.values()
+    state[:] = 0xFF
+    warm, filled = logits(decoder, prompt(1, 1))
+    assert filled.n_kept == 0
+    np.testing.assert_array_equal(warm, cold_logits(cold, prompt(1, 1)))
+    assert logits(decoder, prompt(2, 1))[1].n_kept == N_PREFIX
+
+
+def test_a_whole_dialogue_of_images_and_cancels_gives_cold_numbers(
+    decoder: LlamaCppDecoder, cold: LlamaCppDecoder
+) -> None:
+    """Whatever happens in between: answers cut short, side by side, cancelled, other images, a bad prompt."""
+    dice = np.random.default_rng(7)
+    for _ in range(60):
+        image, question, kind = int(dice.integers(4)), int(dice.integers(50)), int(dice.integers(6))
+        rows = prompt(image, question, int(dice.integers(1, 40)))
+        asked, limit = [0], int(dice.integers(1, 80))
+
+        def soon(asked: list[int] = asked, limit: int = limit) -> bool:
+            asked[0] += 1
+            return asked[0] > limit
+
+        with suppress(Cancelled, NumericError):
+            if kind == 0:
+                decoder.prefill(rows, soon, N_PREFIX)
+                list(decoder.decode(GREEDY, 10, soon))
+            elif kind == 1:
+                decoder.prefill_each(rows, [some_rows(3, number) for number in range(5)], soon, N_PREFIX)
+                list(decoder.decode_each(GREEDY, 10, soon, goes_on))
+            elif kind == 2:
+                decoder.prepare(rows[:N_PREFIX], soon)
+            elif kind == 3:
+                decoder.prefill(np.full_like(rows, np.nan), never, N_PREFIX)
+            elif kind == 4:
+                decoder.prefill(rows, never, N_PREFIX)
+                next(decoder.decode(GREEDY, 10, never))
+            else:
+                np.testing.assert_array_equal(logits(decoder, rows)[0], cold_logits(cold, rows))
+        assert set(decoder.sequence_lengths()[1:]) == {0}
 
 
 def test_a_cancelled_question_leaves_the_prefix(decoder: LlamaCppDecoder, cold: LlamaCppDecoder) -> None:

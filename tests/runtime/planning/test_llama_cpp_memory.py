@@ -12,6 +12,7 @@ from gpt4roi_runtime.backends.llama_cpp_memory import (
     ContextSizes,
     check_memory,
     compute_buffer_bytes,
+    kept_budget,
     kv_cache_bytes,
     output_buffer_bytes,
     padded_context,
@@ -142,6 +143,21 @@ class TestCheckMemory:
         self.free(monkeypatch, language.header.tensor_bytes + (1 << 30) - 1)
         with pytest.raises(EngineError, match="1024 MiB for a context of 2000 rows"):
             check_memory(language.header, 2000)
+
+    def test_kept_images_count(self, monkeypatch: pytest.MonkeyPatch, language: LanguageFile) -> None:
+        needed = language.header.tensor_bytes + (1 << 30)
+        self.free(monkeypatch, needed + 64 * MIB)
+        check_memory(language.header, 2048, 64 * MIB)
+        with pytest.raises(EngineError, match="65 MiB for kept images"):
+            check_memory(language.header, 2048, 65 * MIB)
+
+    @pytest.mark.parametrize(("free_mib", "budget_mib"), [(-1, 0), (10, 10), (1000, 256)])
+    def test_the_budget_for_them_is_what_is_free(
+        self, monkeypatch: pytest.MonkeyPatch, language: LanguageFile, free_mib: int, budget_mib: int
+    ) -> None:
+        self.free(monkeypatch, language.header.tensor_bytes + (1 << 30) + free_mib * MIB)
+        assert kept_budget(language.header, 2048, None) == budget_mib * MIB
+        assert kept_budget(language.header, 2048, 7) == 7
 
 
 def test_shapes_are_written_as_holes(tmp_path: Path) -> None:
