@@ -20,13 +20,10 @@ from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, load_libr
 from gpt4roi_runtime.backends.llama_cpp_memory import check_memory, kept_budget
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes, OnProgress
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
-from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.llama_cpp_settings import MAX_ANSWERS, LlamaCppSettings
 from gpt4roi_runtime.backends.llama_cpp_thread import Abandoned, EngineThread, Job
 from gpt4roi_runtime.errors import EngineError, NumericError, SettingsError
 from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, DecoderInfo, Prefilled, Sampling
-
-MAX_ANSWERS = 16
-"""Answers side by side: more gain little, and each takes its rows of the KV cache."""
 
 
 @dataclass

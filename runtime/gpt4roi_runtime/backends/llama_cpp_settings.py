@@ -15,6 +15,9 @@ MAX_CONTEXT_LENGTH = 1 << 20
 MAX_BATCH_SIZE = 8192
 MAX_THREADS = 512
 MAX_KEPT_BYTES = 1 << 40
+MAX_ANSWERS = 16
+"""Answers side by side: more gain little, and each takes its rows of the KV cache."""
+
 _FLASH_ATTENTION_FROM_WIDTH = 2048
 
 

@@ -16,7 +16,7 @@ from gpt4roi_runtime.backends.llama_cpp_memory import (
     scratch_bytes,
     vocabulary_bytes,
 )
-from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.llama_cpp_settings import MAX_ANSWERS, LlamaCppSettings
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.errors import RegionError, SettingsError
 from gpt4roi_runtime.planning.devices import MIB, Device
@@ -241,7 +241,7 @@ def context_sizes(file: LanguageFile, device: Device, usage: Usage) -> ContextSi
         or usage.kv_type != "f16"
         or settings.wants_flash_attention(file.header.embedding_length),
         kv_type=usage.kv_type,
-        n_sequences=usage.n_sequences,
+        n_sequences=max(usage.n_sequences, 1 + MAX_ANSWERS),  # what the runtime reserves: the prompt and its answers
     )
 
 

@@ -91,6 +91,16 @@ def test_odd_shapes_are_off_by_a_quarter_at_most(logged: Logged, headers: dict[s
     assert predicted / MIB == pytest.approx(logged.mib, rel=0.25)
 
 
+@pytest.mark.parametrize(("fused", "mib"), [(False, 47.74), (True, 15.97)])
+def test_sequences_side_by_side_round_a_call_s_rows_up(
+    fused: bool, mib: float, headers: dict[str, LanguageFile]
+) -> None:
+    file = headers["small"]
+    side_by_side = sizes(file, 2048, fused=fused, n_sequences=17)
+    assert compute_buffer_bytes(file.header, side_by_side) / MIB == pytest.approx(mib, rel=0.002)
+    assert output_buffer_bytes(file.header, side_by_side) / MIB == pytest.approx(3.19, abs=0.005)
+
+
 def test_logits_of_many_sequences_can_be_the_fullest_moment(headers: dict[str, LanguageFile]) -> None:
     file = headers["words"]
     many = sizes(file, 2048, fused=False, n_sequences=512)
