@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gpt4roi_runtime.events import Done
+from gpt4roi_runtime.pipeline import Pipeline
 from tests.runtime.cli.conftest import Run
 
 pytestmark = [pytest.mark.bundle, pytest.mark.usefixtures("bundle_dir")]
@@ -34,6 +36,24 @@ class TestChat:
         result = run("chat", sample_photo, *boxes, "--max-tokens", "4", stdin="What is <region2>?\n")
         assert result.exit_code == 0
         assert "error" not in result.stderr
+
+    def test_the_photo_is_prepared_before_the_first_question(
+        self, run: Run, sample_photo: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        done: list[Done] = []
+        really = Pipeline.ask
+
+        def ask(self, *args, **more):  # type: ignore[no-untyped-def]
+            for event in really(self, *args, **more):
+                if isinstance(event, Done):
+                    done.append(event)
+                yield event
+
+        monkeypatch.setattr(Pipeline, "ask", ask)
+        result = run("chat", sample_photo, "--max-tokens", "4", stdin="What is in the picture?\nWhy?\n")
+        assert result.exit_code == 0
+        assert len(done) == 2
+        assert done[0].n_kept_rows == done[1].n_kept_rows > 11
 
     def test_overlay_and_reset(self, run: Run, sample_photo: Path, tmp_path: Path) -> None:
         lines = f"/overlay {tmp_path / 'out.png'}\n/reset\n/help\n/overlay {tmp_path / 'out.xyz'}\n"
