@@ -55,11 +55,22 @@ def ready(wire: Wire) -> Wire:
 
 def test_a_question_and_its_answer(ready: Wire) -> None:
     ready.ask(3, "hello")
-    text = "hello (20, 30, 3) 1800 [1] (('q', 'a'),)"
+    text = "hello (20, 30, 3) 1800 [1] (('q', 'a'),) True"
     assert ready.next() == m.Text(3, text)
     done = ready.next()
     assert isinstance(done, m.Answered)
     assert (done.id, done.answer) == (3, text)
+
+
+def test_a_photo_is_prepared_until_another_one_comes(ready: Wire) -> None:
+    ready.worker.send(m.OpenImage(3, 30, 20), np.zeros((20, 30, 3), dtype=np.uint8))
+    assert ready.next() == m.ImageOpened(3, 0.5)
+    ready.worker.send(m.OpenImage(4, 30, 20), np.ones((20, 30, 3), dtype=np.uint8))
+    assert ready.next() == m.ImageOpened(4, 0.5)
+    ready.ask(5, "hello")
+    text = ready.next()
+    assert isinstance(text, m.Text)
+    assert text.text.endswith(" True")
 
 
 def test_proposals(ready: Wire) -> None:

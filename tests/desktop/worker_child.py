@@ -18,6 +18,7 @@ class Model:
         if folder.name == "missing":
             raise BundleError(f"{folder} is missing", "Choose another.")
         self.photo: Any = None
+        self.prepared: Any = None
 
     def opened(self, request_id: int) -> m.BundleOpened:
         print("engines print")  # noqa: T201 - must not reach the pipe
@@ -26,6 +27,13 @@ class Model:
     def encode(self, photo: Any) -> float:
         self.photo = photo
         return 0.5
+
+    def prepare(self, cancel: CancelCheck) -> None:
+        self.prepared = self.photo
+        if self.photo.sum() == 0:  # a black photo takes until another one comes
+            while not cancel():
+                threading.Event().wait(0.005)
+            raise Cancelled
 
     def answer(self, request: m.Ask, cancel: CancelCheck) -> Iterator[m.Text | m.Answered]:
         match request.question:
@@ -42,7 +50,8 @@ class Model:
                     yield m.Text(request.id, "word ")
                     threading.Event().wait(0.005)  # a model takes its time too
                 raise Cancelled
-        text = f"{request.question} {self.photo.shape} {self.photo.sum()} {sorted(request.regions)} {request.history}"
+        prepared = self.prepared is self.photo
+        text = f"{request.question} {self.photo.shape} {self.photo.sum()} {sorted(request.regions)} {request.history} {prepared}"
         yield m.Text(request.id, text)
         yield m.Answered(request.id, text, "end", 9, 3, 0.1, 0.2, 1000)
 

@@ -43,6 +43,11 @@ class PipelineModel:
         self.image = self.pipeline.encode(photo)
         return sum(self.image.seconds.values())
 
+    def prepare(self, cancel: CancelCheck) -> None:
+        """Fill the cache with the photo's rows, so that a question costs its own words only."""
+        if self.image is not None:
+            self.pipeline.prepare(self.image, cancel=cancel)
+
     def answer(self, request: m.Ask, cancel: CancelCheck) -> Iterator[m.Text | m.Answered]:
         """Stream an answer about the photo."""
         if self.image is None:

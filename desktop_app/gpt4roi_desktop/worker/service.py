@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -33,6 +34,9 @@ class Model(Protocol):
 
     def encode(self, photo: RgbImage) -> float:
         """Take a photo, uint8 ``[h w 3]``, for the questions that follow; returns seconds."""
+
+    def prepare(self, cancel: CancelCheck) -> None:
+        """Compute ahead what every question about the photo begins with."""
 
     def answer(self, request: m.Ask, cancel: CancelCheck) -> Iterator[m.Text | m.Answered]:
         """Stream an answer about the photo."""
@@ -65,6 +69,7 @@ class Service:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
         self._closing = threading.Event()
+        self._last_image = -1
 
     def run(self) -> None:
         """Serve until the window is gone."""
@@ -87,6 +92,7 @@ class Service:
                     case m.Cancel():
                         self._cancelled.add(request.id)
                     case m.OpenImage():
+                        self._last_image = request.id
                         self._jobs.put(_Job(request, read_frame(self._source, DEFAULT_MAX_PIXELS * 3)))
                     case _:
                         self._jobs.put(_Job(request))
@@ -128,6 +134,9 @@ class Service:
             case m.OpenImage(id=number, width_px=width, height_px=height):
                 pixels = np.frombuffer(job.pixels or b"", dtype=np.uint8).reshape(height, width, 3)
                 yield m.ImageOpened(number, self._loaded().encode(pixels))
+                # The person is still drawing; only another photo makes this useless.
+                with suppress(Cancelled):
+                    self._loaded().prepare(lambda: self._closing.is_set() or self._last_image != number)
             case m.Ask() as ask:
                 yield from self._loaded().answer(ask, cancel)
             case m.Propose(id=number):
