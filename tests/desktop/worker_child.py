@@ -51,7 +51,8 @@ class Model:
                     threading.Event().wait(0.005)  # a model takes its time too
                 raise Cancelled
         prepared = self.prepared is self.photo
-        text = f"{request.question} {self.photo.shape} {self.photo.sum()} {sorted(request.regions)} {request.history} {prepared}"
+        seen = f"{self.photo.shape} {self.photo.sum()} {sorted(request.regions)}"
+        text = f"{request.question} {seen} {request.history} {prepared}"
         yield m.Text(request.id, text)
         yield m.Answered(request.id, text, "end", 9, 3, 0.1, 0.2, 1000)
 
