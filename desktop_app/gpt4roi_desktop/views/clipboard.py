@@ -26,9 +26,20 @@ def copy_boxes(boxes: Sequence[Box]) -> None:
     QGuiApplication.clipboard().setMimeData(content)
 
 
+def let_go() -> None:
+    """Leave only text of ours on the clipboard, before the program ends.
+
+    Qt frees what is there after Python is gone, and would crash on an object that Python made.
+    """
+    content = _content()
+    if content is not None and content.hasFormat(_MIME):
+        QGuiApplication.clipboard().setText(content.text())
+
+
 def pasted_boxes() -> tuple[Box, ...]:
     """The boxes on the clipboard; none where there are none that can be read."""
-    raw = QGuiApplication.clipboard().mimeData().data(_MIME).data()
+    content = _content()
+    raw = b"" if content is None else content.data(_MIME).data()
     if not raw or len(raw) > _MOST_BYTES:
         return ()
     try:
@@ -44,7 +55,9 @@ def pasted_photo(places: Places) -> Path | None:
     Raises:
         OutputError: Its file cannot be written.
     """
-    content = QGuiApplication.clipboard().mimeData()
+    content = _content()
+    if content is None:
+        return None
     files = [url.toLocalFile() for url in content.urls() if url.isLocalFile()]
     if files:
         return Path(files[0])
@@ -61,3 +74,8 @@ def pasted_photo(places: Places) -> Path | None:
     with written_aside(path) as file:
         file.write(raw)
     return path
+
+
+def _content() -> QMimeData | None:
+    """What is on the clipboard; None where nothing ever was."""
+    return QGuiApplication.clipboard().mimeData()

@@ -493,4 +493,5 @@ class Window(QMainWindow):
         self.hide()
         self.controller.close()
         self.bridge.close()
+        clipboard.let_go()
         super().closeEvent(event)

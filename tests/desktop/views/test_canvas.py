@@ -6,7 +6,7 @@ pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed", exc_
 pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtGui import QGuiApplication, QWheelEvent
 
 from gpt4roi_runtime.geometry import Box
 from tests.desktop.views.desk import CONTROL, SHIFT, Desk
@@ -121,6 +121,17 @@ def test_copy_paste_and_duplicate(desk: Desk) -> None:
     desk.press(KEY.Key_D, CONTROL)
     shifted = [Box(box.x1 + by, box.y1 + by, box.x2 + by, box.y2 + by) for by in (0, 12, 24)]
     assert desk.boxes == shifted
+
+
+def test_what_was_copied_outlives_the_window_as_text(desk: Desk) -> None:
+    """What Python put on the clipboard would be freed after Python, and end the program with a crash."""
+    desk.draw((20, 20, 60, 60))
+    desk.press(KEY.Key_C, CONTROL)
+    board = QGuiApplication.clipboard()
+    text, n_formats = board.text(), len(board.mimeData().formats())
+    desk.window.close()
+    assert board.text() == text == str(desk.boxes[0])
+    assert len(board.mimeData().formats()) < n_formats
 
 
 def test_lock_and_hide(desk: Desk) -> None:
