@@ -61,13 +61,20 @@ def export_regions(module: nn.Module, pyramid_shapes: Sequence[tuple[int, int]])
     return model
 
 
-def _export(
-    name: str,
+def traced(
     module: nn.Module,
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
     dynamic: Mapping[str, dict[int, object]],
-) -> onnx.ModelProto:
+) -> torch.onnx.ONNXProgram:
+    """What torch's exporter makes of a module, as it is.
+
+    Args:
+        module: To trace.
+        inputs: By name, in the module's order.
+        outputs: Their names.
+        dynamic: Axes of inputs that may vary; empty if none does.
+    """
     with quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
@@ -82,7 +89,17 @@ def _export(
         )
     if program is None:
         raise AssertionError("torch.onnx.export returns a program unless it is given a file")
-    model: onnx.ModelProto = program.model_proto
+    return program
+
+
+def _export(
+    name: str,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    dynamic: Mapping[str, dict[int, object]],
+) -> onnx.ModelProto:
+    model: onnx.ModelProto = traced(module, inputs, outputs, dynamic).model_proto
     strip(model, name)
     check_graph(model)
     return model

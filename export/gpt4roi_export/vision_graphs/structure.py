@@ -3,7 +3,6 @@
 Knows no checkpoint, and not in what precision the weights will be stored.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,10 +12,9 @@ import onnx_ir
 import torch
 from onnx import helper
 from onnxscript import optimizer
-from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from gpt4roi_export.graphs import OPSET, PYRAMID, quiet_exporter, strip
+from gpt4roi_export.graphs import PYRAMID, strip, traced
 from gpt4roi_export.modules.gpt4roi import EncodeGraph, RegionsGraph, VisionSizes
 from gpt4roi_export.modules.pyramid import N_LEVELS
 from gpt4roi_export.onnx_files import check_graph, rename_values
@@ -54,8 +52,8 @@ def encode_structure(sizes: VisionSizes) -> Structure:
     """``pixels`` -> ``image_embeddings``, ``pyramid_0`` .. ``pyramid_3``."""
     with FakeTensorMode():
         pixels = torch.zeros(1, 3, sizes.side_px, sizes.side_px)
-        program = _traced(EncodeGraph(sizes), {PIXELS: pixels}, (IMAGE_EMBEDDINGS, *PYRAMID))
-    return _structure("encode", program, (PIXELS,))
+        program = traced(EncodeGraph(sizes), {PIXELS: pixels}, (IMAGE_EMBEDDINGS, *PYRAMID), dynamic={})
+    return _structure("encode", program.model, (PIXELS,))
 
 
 @lru_cache(maxsize=1)
@@ -67,36 +65,12 @@ def regions_structure(sizes: VisionSizes) -> Structure:
         inputs = {name: torch.zeros(1, sizes.width, side, side) for name, side in zip(PYRAMID, sides, strict=True)}
         inputs[BOXES] = torch.zeros(3, 4)  # with one box, the exporter would take the count for a constant
         n_regions = torch.export.Dim("n_regions", min=1, max=MAX_REGIONS)
-        program = _traced(RegionsGraph(sizes), inputs, (REGION_EMBEDDINGS,), {BOXES: {0: n_regions}})
-    structure = _structure("regions", program, (*PYRAMID, BOXES))
+        program = traced(RegionsGraph(sizes), inputs, (REGION_EMBEDDINGS,), {BOXES: {0: n_regions}})
+    structure = _structure("regions", program.model, (*PYRAMID, BOXES))
     aligned = [node.output[0] for node in structure.model.graph.node if node.op_type == "RoiAlign"]
     rename_values(structure.model, {name: f"roi_{level}" for level, name in enumerate(aligned)})
     check_graph(structure.model)
     return structure
-
-
-def _traced(
-    module: nn.Module,
-    inputs: Mapping[str, Tensor],
-    outputs: tuple[str, ...],
-    dynamic: Mapping[str, dict[int, object]] | None = None,
-) -> onnx_ir.Model:
-    with quiet_exporter():
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(inputs.values()),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_shapes=tuple(dynamic.get(key) for key in inputs) if dynamic else None,
-            verbose=False,
-            optimize=False,
-        )
-    if program is None:
-        raise AssertionError("torch.onnx.export returns a program unless it is given a file")
-    model: onnx_ir.Model = program.model
-    return model
 
 
 def _structure(name: str, model: onnx_ir.Model, inputs: tuple[str, ...]) -> Structure:
