@@ -8,9 +8,8 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
+from gpt4roi_runtime.backends.onnx_fields import FieldReader, Span
 from gpt4roi_runtime.errors import BundleError
-
-_MAX_FIELDS = 2_000_000  # a graph of ours has some thousands; a hostile file could hold one in every two bytes
 
 _TENSOR, _GRAPH, _NODE, _ATTRIBUTE, _SPARSE, _ENTRY = "tensor", "graph", "node", "attribute", "sparse", "entry"
 _WITHIN = {
@@ -26,9 +25,6 @@ _WITHIN = {
 """Message -> field number -> the message in it (onnx.proto3); only what leads to a tensor."""
 
 _KEY, _VALUE = 1, 2  # of an entry of a tensor's external data
-_MAX_VARINT_BITS = 70
-
-Span = tuple[int, int]
 
 
 def external_locations(path: Path) -> frozenset[str]:
@@ -39,65 +35,25 @@ def external_locations(path: Path) -> frozenset[str]:
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return frozenset(_Walk(data).locations())
+            return frozenset(_locations(FieldReader(data)))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} is not an ONNX graph: {error}", "Export or assemble the bundle again.") from error
 
 
-class _Walk:
-    """One pass over the messages of a file."""
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self._data = data
-        self._n_fields = 0
-
-    def locations(self) -> Iterator[str]:
-        """The value of every ``location`` in any tensor's external data."""
-        todo: list[tuple[str, Span]] = [("model", (0, len(self._data)))]
-        while todo:
-            kind, span = todo.pop()
-            for number, inner in self._fields(span):
-                within = _WITHIN[kind].get(number)
-                if within == _ENTRY:
-                    entry = {field: self._data[slice(*place)] for field, place in self._fields(inner)}
-                    if entry.get(_KEY) == b"location":
-                        yield entry.get(_VALUE, b"").decode()
-                elif within is not None:
-                    todo.append((within, inner))
-
-    def _fields(self, span: Span) -> Iterator[tuple[int, Span]]:
-        """Number and place of every field of a message that holds bytes."""
-        position, end = span
-        while position < end:
-            self._n_fields += 1
-            if self._n_fields > _MAX_FIELDS:
-                raise ValueError(f"more than {_MAX_FIELDS:,} fields")
-            key, position = self._varint(position, end)
-            match key & 7:
-                case 2:
-                    size, position = self._varint(position, end)
-                    if size > end - position:
-                        raise ValueError(f"a field of {size:,} bytes where {end - position:,} are left")
-                    yield key >> 3, (position, position + size)
-                    position += size
-                case 0:
-                    _, position = self._varint(position, end)
-                case 1:
-                    position += 8
-                case 5:
-                    position += 4
-                case wire_type:
-                    raise ValueError(f"wire type {wire_type} at byte {position:,}")
-
-    def _varint(self, position: int, end: int) -> tuple[int, int]:
-        """A number of variable length, and where it ends."""
-        value = 0
-        for shift in range(0, _MAX_VARINT_BITS, 7):
-            if position >= end:
-                break
-            byte = self._data[position]
-            position += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value, position
-        raise ValueError(f"no number at byte {position:,}")
+def _locations(reader: FieldReader) -> Iterator[str]:
+    """The value of every ``location`` in any tensor's external data."""
+    todo: list[tuple[str, Span]] = [("model", reader.whole)]
+    while todo:
+        kind, span = todo.pop()
+        for number, inner in reader.fields(span):
+            within = _WITHIN[kind].get(number)
+            if within is None or isinstance(inner, int):
+                continue
+            if within == _ENTRY:
+                entry = {
+                    name: reader.content(place) for name, place in reader.fields(inner) if isinstance(place, tuple)
+                }
+                if entry.get(_KEY) == b"location":
+                    yield entry.get(_VALUE, b"").decode()
+            else:
+                todo.append((within, inner))

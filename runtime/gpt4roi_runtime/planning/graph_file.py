@@ -1,15 +1,15 @@
 """An ONNX file's operators, shapes and weights' sizes, read message by message; knows no engine and reads no weight.
 
-Needed because the `onnx` package is no part of the runtime, and an engine would load the weights. Every length is held
-against the file, as in `backends.onnx_external_data`. Does not know what a graph is for.
+Needed because the `onnx` package is no part of the runtime, and an engine would load the weights. Does not know what a
+graph is for.
 """
 
 import mmap
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gpt4roi_runtime.backends.onnx_fields import FieldReader, Span
 from gpt4roi_runtime.errors import BundleError
 
 Axis = int | None
@@ -24,8 +24,6 @@ FLOAT16, BFLOAT16 = 10, 16
 EIGHT_BITS = frozenset({2, 3})
 _INT32, _INT64 = 6, 7
 _FEW = 16
-_MAX_FIELDS = 2_000_000
-_MAX_VARINT_BITS = 70
 _MAX_ELEMENTS = 1 << 40
 
 
@@ -110,10 +108,6 @@ def read_graph_file(path: Path) -> GraphFile:
         raise BundleError(f"{path} is not an ONNX graph: {error}", "Export or assemble the bundle again.") from error
 
 
-Field = tuple[int, int | tuple[int, int]]
-"""Number of a field, and its value: a whole number, or where its bytes begin and end."""
-
-
 @dataclass
 class _Graph:
     operators: list[Operator] = field(default_factory=list)
@@ -126,21 +120,20 @@ class _Reader:
     """One pass over the file's messages; field numbers are those of onnx.proto."""
 
     def __init__(self, data: mmap.mmap) -> None:
-        self._data = data
-        self._n_fields = 0
+        self._file = FieldReader(data)
 
     def graph(self) -> GraphFile:
         """The model's main graph."""
         found = _Graph()
-        for number, value in self._fields((0, len(self._data))):
+        for number, value in self._file.fields(self._file.whole):
             if number == 7 and isinstance(value, tuple):
                 self._read_graph(value, found)
         if not found.operators or not found.outputs:
             raise ValueError("no graph with operators and outputs in it")
         return GraphFile(tuple(found.operators), found.weights, found.shapes, tuple(found.outputs))
 
-    def _read_graph(self, span: tuple[int, int], into: _Graph) -> None:
-        for number, value in self._fields(span):
+    def _read_graph(self, span: Span, into: _Graph) -> None:
+        for number, value in self._file.fields(span):
             if not isinstance(value, tuple):
                 continue
             match number:
@@ -156,52 +149,53 @@ class _Reader:
                     if number == 12:
                         into.outputs.append(name)
 
-    def _operator(self, span: tuple[int, int]) -> Operator:
+    def _operator(self, span: Span) -> Operator:
         inputs: list[str] = []
         outputs: list[str] = []
         kind, numbers, tensor = "", {}, None
-        for number, value in self._fields(span):
+        for number, value in self._file.fields(span):
             if not isinstance(value, tuple):
                 continue
             match number:
                 case 1:
-                    inputs.append(self._text(value))
+                    inputs.append(self._file.text(value))
                 case 2:
-                    outputs.append(self._text(value))
+                    outputs.append(self._file.text(value))
                 case 4:
-                    kind = self._text(value)
+                    kind = self._file.text(value)
                 case 5:
                     name, found, weight = self._attribute(value)
                     numbers[name] = found
                     tensor = weight or tensor
         return Operator(kind, tuple(inputs), tuple(outputs), numbers, tensor)
 
-    def _attribute(self, span: tuple[int, int]) -> tuple[str, tuple[int, ...], Weight | None]:
-        name, numbers, tensor = "", [], None
-        for number, value in self._fields(span):
+    def _attribute(self, span: Span) -> tuple[str, tuple[int, ...], Weight | None]:
+        name, tensor = "", None
+        numbers: list[int] = []
+        for number, value in self._file.fields(span):
             if number == 1 and isinstance(value, tuple):
-                name = self._text(value)
+                name = self._file.text(value)
             elif number in (3, 8):
-                numbers += self._whole(value)
+                numbers += self._file.numbers(value)
             elif number == 5 and isinstance(value, tuple):
                 tensor = self._weight(value)
         return name, tuple(numbers), tensor
 
-    def _weight(self, span: tuple[int, int]) -> Weight:
+    def _weight(self, span: Span) -> Weight:
         name, kind, external = "", 1, False
         shape: list[int] = []
         listed: list[int] = []
-        raw: tuple[int, int] | None = None
-        for number, value in self._fields(span):
+        raw: Span | None = None
+        for number, value in self._file.fields(span):
             match number, value:
                 case 1, _:
-                    shape += self._whole(value)
+                    shape += self._file.numbers(value)
                 case 2, int():
                     kind = value
                 case 5 | 7, _ if len(listed) < _FEW:
-                    listed += self._whole(value)
+                    listed += self._file.numbers(value)
                 case 8, tuple():
-                    name = self._text(value)
+                    name = self._file.text(value)
                 case 9, tuple():
                     raw = value
                 case 14, int():
@@ -213,93 +207,29 @@ class _Reader:
             return replace(weight, numbers=self._numbers(weight, listed, raw))
         return weight
 
-    def _numbers(self, weight: Weight, listed: list[int], raw: tuple[int, int] | None) -> tuple[int, ...] | None:
+    def _numbers(self, weight: Weight, listed: list[int], raw: Span | None) -> tuple[int, ...] | None:
         """The few whole numbers of a tensor, however they are written."""
         if raw is None:
             return tuple(listed) if len(listed) == weight.n_elements else None
         if raw[1] - raw[0] != weight.size_bytes:
             return None
         letter = "i" if weight.kind == _INT32 else "q"
-        return struct.unpack(f"<{weight.n_elements}{letter}", self._data[slice(*raw)])
+        return struct.unpack(f"<{weight.n_elements}{letter}", self._file.content(raw))
 
-    def _value(self, span: tuple[int, int]) -> tuple[str, Shape | None]:
+    def _value(self, span: Span) -> tuple[str, Shape | None]:
         name, shape = "", None
-        for number, value in self._fields(span):
+        for number, value in self._file.fields(span):
             if not isinstance(value, tuple):
                 continue
             if number == 1:
-                name = self._text(value)
+                name = self._file.text(value)
             elif number == 2:
-                for axes in self._within(value, 1, 2):
-                    shape = tuple(self._axis(axis) for axis in self._within(axes, 1))
+                for axes in self._file.messages(value, 1, 2):
+                    shape = tuple(self._axis(axis) for axis in self._file.messages(axes, 1))
         return name, shape
 
-    def _axis(self, span: tuple[int, int]) -> Axis:
-        for number, value in self._fields(span):
+    def _axis(self, span: Span) -> Axis:
+        for number, value in self._file.fields(span):
             if number == 1 and isinstance(value, int):
                 return value
         return None
-
-    def _within(self, span: tuple[int, int], *path: int) -> Iterator[tuple[int, int]]:
-        """Every message found by going down through fields of these numbers."""
-        if not path:
-            yield span
-            return
-        for number, value in self._fields(span):
-            if number == path[0] and isinstance(value, tuple):
-                yield from self._within(value, *path[1:])
-
-    def _text(self, span: tuple[int, int]) -> str:
-        return self._data[slice(*span)].decode("utf-8", "replace")
-
-    def _whole(self, value: int | tuple[int, int]) -> list[int]:
-        """One number, or a run of them written together."""
-        if isinstance(value, int):
-            return [_signed(value)]
-        position, end = value
-        numbers = []
-        while position < end:
-            number, position = self._varint(position, end)
-            numbers.append(_signed(number))
-        return numbers
-
-    def _fields(self, span: tuple[int, int]) -> Iterator[Field]:
-        position, end = span
-        while position < end:
-            self._n_fields += 1
-            if self._n_fields > _MAX_FIELDS:
-                raise ValueError(f"more than {_MAX_FIELDS:,} fields")
-            key, position = self._varint(position, end)
-            match key & 7:
-                case 2:
-                    size, position = self._varint(position, end)
-                    if size > end - position:
-                        raise ValueError(f"a field of {size:,} bytes where {end - position:,} are left")
-                    yield key >> 3, (position, position + size)
-                    position += size
-                case 0:
-                    value, position = self._varint(position, end)
-                    yield key >> 3, value
-                case 1:
-                    position += 8
-                case 5:
-                    position += 4
-                case wire_type:
-                    raise ValueError(f"wire type {wire_type} at byte {position:,}")
-
-    def _varint(self, position: int, end: int) -> tuple[int, int]:
-        value = 0
-        for shift in range(0, _MAX_VARINT_BITS, 7):
-            if position >= end:
-                break
-            byte = self._data[position]
-            position += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value, position
-        raise ValueError(f"no number at byte {position:,}")
-
-
-def _signed(value: int) -> int:
-    """A 64-bit number as it was meant."""
-    return value - (1 << 64) if value >= 1 << 63 else value
