@@ -1,4 +1,4 @@
-"""Measures what the README says of GPT4RoI-7B: a checkpoint of its size is written, imported, asked and planned for.
+"""Measures what the README says of GPT4RoI-7B: a checkpoint of its size is written, imported, verified, asked, planned for.
 
     make import-7b                                          # or:
     .venv/bin/python bench/import_7b.py --work FOLDER       # some 45 GB of disk; the checkpoint there is used again
@@ -86,6 +86,11 @@ def main() -> None:
         shutil.rmtree(bundle)
     imported = run([maker, "import", *parts, "--out", bundle, "--llm", options.llm, "--vision", options.vision])
     table.add_row("import it", *_numbers(imported), f"{_size(checkpoint)} -> {_size(bundle)}")
+    checked = run([maker, "parity", bundle, *parts])
+    certificate = json.loads((bundle / "parity.json").read_bytes())
+    stages = [stage for engine in certificate["engines"] for stage in engine["stages"]]
+    errors = ", ".join(f"{stage['stage']} {stage['relative_error']:.1e}" for stage in stages)
+    table.add_row("hold it against the checkpoint", *_numbers(checked), errors)
     context = ["--context", str(options.context)]
     planned = run(
         [gpt4roi, "plan", bundle, "--device", "cpu", "--ctx", context[1], "--regions", "1", "--json"], status=(0, 1)
