@@ -1,4 +1,4 @@
-"""Measures what the README says of GPT4RoI-7B: a checkpoint of its size is written, imported, verified, asked, planned for.
+"""Measures what the README says of GPT4RoI-7B: writes, imports, verifies, asks and plans a checkpoint of its size.
 
     make import-7b                                          # or:
     .venv/bin/python bench/import_7b.py --work FOLDER       # some 45 GB of disk; the checkpoint there is used again
