@@ -17,7 +17,7 @@ from gpt4roi_runtime.arrays import EmbeddingRows
 from gpt4roi_runtime.backends.gguf_embeddings import TokenEmbeddings, import_quants
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, load_library
-from gpt4roi_runtime.backends.llama_cpp_memory import check_memory, kept_budget
+from gpt4roi_runtime.backends.llama_cpp_memory import check_cache_types, check_memory, kept_budget
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes, OnProgress
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.backends.llama_cpp_settings import MAX_ANSWERS, LlamaCppSettings
@@ -59,6 +59,9 @@ class LlamaCppDecoder:
             n_threads=model.n_threads,
             notes=notes,
             max_answers=model.max_answers,
+            model=model.description,
+            model_bytes=model.weights_bytes,
+            n_weights=model.n_weights,
         )
 
     @classmethod
@@ -85,7 +88,8 @@ class LlamaCppDecoder:
             cancel: Asked while loading, in the engine's thread.
 
         Raises:
-            SettingsError: A longer context was asked for than the model was trained for.
+            SettingsError: A longer context was asked for than the model was trained for, a cache of a type that its
+                heads cannot have, or a GPU where llama.cpp was built without.
             EngineMissingError: llama-cpp-python is not installed.
             EngineError: It does not run here, refused the file, or there is too little memory.
             Cancelled: ``cancel`` said so.
@@ -93,8 +97,10 @@ class LlamaCppDecoder:
         settings = settings or LlamaCppSettings()
         trained_length = header.context_length if context_limit is None else min(header.context_length, context_limit)
         context_length = settings.context_for(trained_length)
-        kept_bytes = kept_budget(header, context_length, settings.kept_bytes)
-        check_memory(header, context_length, kept_bytes)
+        types = (settings.type_k, settings.type_v)
+        check_cache_types(header, types)
+        kept_bytes = kept_budget(header, context_length, settings.kept_bytes, types)
+        check_memory(header, context_length, kept_bytes, types)
         repack, notes = _choose_repack(settings, self_test or SelfTest())
         sizes = NativeSizes(
             context_length=context_length,
@@ -103,8 +109,12 @@ class LlamaCppDecoder:
             yields=settings.n_threads is None,
             flash_attention=settings.wants_flash_attention(header.embedding_length),
             repack=repack,
-            max_answers=min(MAX_ANSWERS, settings.batch_size),
+            max_answers=min(MAX_ANSWERS, settings.rows_at_once()),
             kept_bytes=kept_bytes,
+            ubatch_size=settings.rows_at_once(),
+            type_k=settings.type_k,
+            type_v=settings.type_v,
+            n_gpu_layers=settings.n_gpu_layers,
         )
         thread = EngineThread("llama.cpp")
         loaded: list[_Native] = []

@@ -19,6 +19,8 @@ from typing import Any
 from gpt4roi_runtime.errors import EngineError, EngineMissingError
 
 PINNED_VERSION = "0.3.36"
+PINNED_COMMIT = "0c1e57098"
+"""Of llama.cpp, as that version carries it."""
 PIP_LINE = (
     'CMAKE_ARGS="-DGGML_OPENMP=OFF -DLLAVA_BUILD=OFF" '
     f"pip install --no-cache-dir --force-reinstall --no-deps llama-cpp-python=={PINNED_VERSION}"

@@ -10,9 +10,11 @@ from typing import Literal
 import psutil
 
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
-from gpt4roi_runtime.errors import EngineError
+from gpt4roi_runtime.backends.llama_cpp_settings import CacheType
+from gpt4roi_runtime.errors import EngineError, SettingsError
 
 KvType = Literal["f16", "q8_0"]
+"""Types that are offered for keys and values alike."""
 
 CONTEXT_STEP = 256
 """llama.cpp makes contexts of multiples of it."""
@@ -22,6 +24,17 @@ DEFAULT_KEPT_BYTES = 256 << 20
 
 _FLOAT_BYTES, _HALF_BYTES = 4, 2
 _Q8_0_BYTES, _Q8_0_WEIGHTS = 34, 32
+_BLOCKS: dict[CacheType, tuple[int, int]] = {
+    "f32": (_FLOAT_BYTES, 1),
+    "f16": (_HALF_BYTES, 1),
+    "q8_0": (_Q8_0_BYTES, _Q8_0_WEIGHTS),
+    "q5_1": (24, 32),
+    "q5_0": (22, 32),
+    "q4_1": (20, 32),
+    "q4_0": (18, 32),
+    "iq4_nl": (18, 32),
+}
+"""Bytes of a block of numbers, and how many numbers are in it."""
 _BYTES_PER_TOKEN = 420  # text, kind and score of a token and its entries in three look-up tables, measured
 _WIDTHS_BESIDE_SCORES, _WIDTHS_BESIDE_FEED_FORWARD, _WIDTHS_BESIDE_LOGITS = 4, 4, 3
 _FEED_FORWARD_ROWS = 3  # gate, up and their product
@@ -33,7 +46,7 @@ class ContextSizes:
 
     Attributes:
         context_length: Rows of the KV cache, as asked for.
-        batch_size: Most rows in one call.
+        batch_size: Most rows computed at once.
         feed_forward_length: Width between the two halves of a layer's feed-forward part.
         flash_attention: Whether the attention of a batch is fused.
         kv_type: Type of the cache's numbers.
@@ -66,10 +79,30 @@ def padded_context(context_length: int) -> int:
 
 def kv_cache_bytes(header: GgufHeader, sizes: ContextSizes) -> int:
     """Bytes of the KV cache: layers x heads of keys x (key + value) x rows, in the cache's type."""
-    halves = header.kv_cache_bytes(sizes.n_cells)
-    if sizes.kv_type == "f16":
-        return halves
-    return halves * _Q8_0_BYTES // (_Q8_0_WEIGHTS * _HALF_BYTES)
+    return cache_bytes(header, sizes.n_cells, (sizes.kv_type, sizes.kv_type))
+
+
+def cache_bytes(header: GgufHeader, n_cells: int, types: tuple[CacheType, CacheType] = ("f16", "f16")) -> int:
+    """Bytes of a KV cache of ``n_cells`` rows whose keys and values have these ``types``."""
+    total = 0
+    for width, kind in zip((header.key_length, header.value_length), types, strict=True):
+        block_bytes, block_size = _BLOCKS[kind]
+        total += header.block_count * header.head_count_kv * n_cells * width * block_bytes // block_size
+    return total
+
+
+def check_cache_types(header: GgufHeader, types: tuple[CacheType, CacheType]) -> None:
+    """Refuse a type whose blocks do not fill a head's keys or values evenly; llama.cpp would not load.
+
+    Raises:
+        SettingsError: With the width.
+    """
+    for part, width, kind in zip(("key", "value"), (header.key_length, header.value_length), types, strict=True):
+        if width % _BLOCKS[kind][1]:
+            raise SettingsError(
+                f"a cache of {kind} holds blocks of {_BLOCKS[kind][1]} numbers, but this model's {part}s have {width}",
+                "Keep them as f16.",
+            )
 
 
 def compute_buffer_bytes(header: GgufHeader, sizes: ContextSizes) -> int:
@@ -113,26 +146,37 @@ def vocabulary_bytes(header: GgufHeader) -> int:
     return header.vocabulary_size * _BYTES_PER_TOKEN
 
 
-def kept_budget(header: GgufHeader, context_length: int, asked_bytes: int | None) -> int:
+def kept_budget(
+    header: GgufHeader,
+    context_length: int,
+    asked_bytes: int | None,
+    types: tuple[CacheType, CacheType] = ("f16", "f16"),
+) -> int:
     """Bytes in which images' prefixes may be kept beside the cache: as asked for, or what is free up to 256 MiB."""
     if asked_bytes is not None:
         return asked_bytes
-    weights, cache = header.tensor_bytes, header.kv_cache_bytes(padded_context(context_length))
+    weights, cache = header.tensor_bytes, cache_bytes(header, padded_context(context_length), types)
     return max(0, min(DEFAULT_KEPT_BYTES, psutil.virtual_memory().available - weights - cache))
 
 
-def check_memory(header: GgufHeader, context_length: int, kept_bytes: int = 0) -> None:
+def check_memory(
+    header: GgufHeader,
+    context_length: int,
+    kept_bytes: int = 0,
+    types: tuple[CacheType, CacheType] = ("f16", "f16"),
+) -> None:
     """Refuse before the call what the system would kill the process for.
 
     Args:
         header: Of the model.
         context_length: Rows of the KV cache, as asked for.
         kept_bytes: Most bytes of prefixes kept beside it.
+        types: Of the cache's keys and values.
 
     Raises:
         EngineError: Weights, KV cache and kept prefixes do not fit the free memory.
     """
-    weights, cache = header.tensor_bytes, header.kv_cache_bytes(padded_context(context_length))
+    weights, cache = header.tensor_bytes, cache_bytes(header, padded_context(context_length), types)
     free = psutil.virtual_memory().available
     if weights + cache + kept_bytes > free:
         kept = f" and {_mib(kept_bytes)} for kept images" if kept_bytes else ""

@@ -24,7 +24,15 @@ from gpt4roi_runtime.backends.llama_cpp_cores import FreeCores
 from gpt4roi_runtime.backends.llama_cpp_library import NativeLibrary
 from gpt4roi_runtime.backends.llama_cpp_pieces import split
 from gpt4roi_runtime.backends.llama_cpp_sampling import new_chain
-from gpt4roi_runtime.errors import Cancelled, ContextOverflowError, EngineError, NumericError, QuestionError
+from gpt4roi_runtime.backends.llama_cpp_settings import CacheType
+from gpt4roi_runtime.errors import (
+    Cancelled,
+    ContextOverflowError,
+    EngineError,
+    NumericError,
+    QuestionError,
+    SettingsError,
+)
 from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, Prefilled, Sampling
 
 OnProgress = Callable[[float], None]
@@ -48,6 +56,10 @@ class NativeSizes:
         repack: Rearrange weights for the CPU's matrix units.
         max_answers: Most answers written side by side.
         kept_bytes: Most bytes of other images' prefixes.
+        ubatch_size: Most rows computed at once; 0 takes ``batch_size``.
+        type_k: Type of the cache's keys.
+        type_v: Type of its values.
+        n_gpu_layers: Layers for a GPU; -1 takes all.
     """
 
     context_length: int
@@ -58,6 +70,10 @@ class NativeSizes:
     repack: bool
     max_answers: int = 1
     kept_bytes: int = 0
+    ubatch_size: int = 0
+    type_k: CacheType = "f16"
+    type_v: CacheType = "f16"
+    n_gpu_layers: int = 0
 
 
 class NativeModel:
@@ -107,9 +123,14 @@ class NativeModel:
         def progress(part: float, _user_data: object) -> bool:
             return guard.goes_on(lambda: on_progress(part))
 
+        if sizes.n_gpu_layers and not self._api.llama_supports_gpu_offload():
+            raise SettingsError(
+                f"{sizes.n_gpu_layers} layers for a GPU, but this llama.cpp was built without one",
+                "Use 0 layers (-ngl 0), or build it for the GPU: CMAKE_ARGS=-DGGML_CUDA=on make llama.",
+            )
         callback = self._api.llama_progress_callback(progress)
         params = self._api.llama_model_default_params()
-        params.n_gpu_layers = 0
+        params.n_gpu_layers = sizes.n_gpu_layers
         params.load_mode = self._api.LLAMA_LOAD_MODE_NONE  # mapped, a repacked model takes twice the memory
         params.use_extra_bufts = sizes.repack
         params.progress_callback = callback
@@ -133,7 +154,10 @@ class NativeModel:
         api = self._api
         params = api.llama_context_default_params()
         params.n_ctx = sizes.context_length
-        params.n_batch = params.n_ubatch = min(sizes.batch_size, sizes.context_length)
+        params.n_batch = min(sizes.batch_size, sizes.context_length)
+        params.n_ubatch = min(sizes.ubatch_size or sizes.batch_size, params.n_batch)
+        params.type_k = getattr(api, f"GGML_TYPE_{sizes.type_k.upper()}")
+        params.type_v = getattr(api, f"GGML_TYPE_{sizes.type_v.upper()}")
         params.n_seq_max = n_sequences = 1 + (sizes.max_answers if sizes.max_answers > 1 else 0)
         params.kv_unified = True  # sequences share rows, so that a prompt can be forked
         # Logits of a row for every sequence; the default reserves a vocabulary for every row, and less is an abort.
@@ -155,14 +179,22 @@ class NativeModel:
         n_sequences = int(api.llama_n_seq_max(self._context))
         self.cache = NativeCache(api, self._context, n_sequences, sizes.kept_bytes)
         self.context_length = int(api.llama_n_ctx(self._context))
-        self.batch_size = int(min(api.llama_n_batch(self._context), api.llama_n_ubatch(self._context)))
+        self.batch_size = int(api.llama_n_batch(self._context))
         self.n_threads = self._threads_now = int(api.llama_n_threads(self._context))
         self.embedding_length = int(api.llama_model_n_embd(self._model))
         self.vocabulary_size = int(api.llama_vocab_n_tokens(self._vocabulary))
         self.max_answers = min(max(1, n_sequences - 1), self.batch_size)
+        self.description = self._described()
+        self.weights_bytes = int(api.llama_model_size(self._model))
+        self.n_weights = int(api.llama_model_n_params(self._model))
         self._rows = RowBatch(api, self.batch_size, n_sequences)
         self._tokens = TokenBatch(api, n_sequences)
         self._piece = ctypes.create_string_buffer(256)
+
+    def _described(self) -> str:
+        words = ctypes.create_string_buffer(128)
+        self._api.llama_model_desc(self._model, words, len(words))
+        return words.value.decode("utf-8", "replace")
 
     def free(self) -> None:
         """Free everything, the newest first; twice is harmless."""

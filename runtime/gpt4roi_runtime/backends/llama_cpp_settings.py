@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import psutil
 
@@ -10,10 +10,15 @@ from gpt4roi_runtime.errors import SettingsError
 
 FlashAttention = Literal["auto", "on", "off"]
 Repack = Literal["auto", "on", "off"]
+CacheType = Literal["f32", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+CACHE_TYPES: tuple[CacheType, ...] = get_args(CacheType)
+_FLOATS = ("f32", "f16")
 
 MAX_CONTEXT_LENGTH = 1 << 20
 MAX_BATCH_SIZE = 8192
 MAX_THREADS = 512
+MAX_GPU_LAYERS = 10_000
+ALL_LAYERS = -1
 MAX_KEPT_BYTES = 1 << 40
 MAX_ANSWERS = 16
 """Answers side by side: more gain little, and each takes its rows of the KV cache."""
@@ -33,8 +38,12 @@ class LlamaCppSettings:
         batch_size: Most rows in one call. A prompt split in the same places gives the same logits on every run; another
             split differs by some 5e-3 of KL divergence.
         flash_attention: ``auto`` switches it on for models 2048 wide or wider, where the faster prefill outweighs the
-            slower decoding of long answers on a CPU.
+            slower decoding of long answers on a CPU, and where ``type_v`` needs it.
         repack: Rearrange weights for the CPU's matrix units while loading. ``auto`` asks the self-test.
+        ubatch_size: Most rows computed at once within a call; ``None`` takes ``batch_size``.
+        type_k: Type of the KV cache's keys.
+        type_v: Type of its values; any but the floats needs flash attention.
+        n_gpu_layers: Layers that a GPU works on, where llama.cpp was built for one; -1 takes all.
         kept_bytes: Most bytes in which the prefixes of images are kept beside the one that is worked on; ``None`` takes
             256 MiB, or what is free if that is less.
 
@@ -48,6 +57,10 @@ class LlamaCppSettings:
     flash_attention: FlashAttention = "auto"
     repack: Repack = "auto"
     kept_bytes: int | None = None
+    ubatch_size: int | None = None
+    type_k: CacheType = "f16"
+    type_v: CacheType = "f16"
+    n_gpu_layers: int = 0
 
     def __post_init__(self) -> None:
         if self.n_threads is not None:
@@ -60,6 +73,10 @@ class LlamaCppSettings:
         for name, value in (("flash_attention", self.flash_attention), ("repack", self.repack)):
             if value not in ("auto", "on", "off"):
                 raise SettingsError(f"{name} {value!r} is unknown", "Use auto, on or off.")
+        if self.ubatch_size is not None:
+            _check_range("ubatch_size", self.ubatch_size, 1, MAX_BATCH_SIZE)
+        _check_range("n_gpu_layers", self.n_gpu_layers, ALL_LAYERS, MAX_GPU_LAYERS)
+        self._check_cache_types()
 
     def threads(self) -> int:
         """The number of threads to use on this machine."""
@@ -83,8 +100,21 @@ class LlamaCppSettings:
     def wants_flash_attention(self, embedding_length: int) -> bool:
         """Whether to switch flash attention on for a model of this width."""
         if self.flash_attention == "auto":
-            return embedding_length >= _FLASH_ATTENTION_FROM_WIDTH
+            return embedding_length >= _FLASH_ATTENTION_FROM_WIDTH or self.type_v not in _FLOATS
         return self.flash_attention == "on"
+
+    def rows_at_once(self) -> int:
+        """Most rows computed at once."""
+        return min(self.batch_size, self.ubatch_size or self.batch_size)
+
+    def _check_cache_types(self) -> None:
+        for name, value in (("type_k", self.type_k), ("type_v", self.type_v)):
+            if value not in CACHE_TYPES:
+                raise SettingsError(f"{name} {value!r} is unknown", f"Use {', '.join(CACHE_TYPES)}.")
+        if self.type_v not in _FLOATS and self.flash_attention == "off":
+            raise SettingsError(
+                f"type_v {self.type_v} needs flash attention, which is off", "Switch it on, or keep values as f16."
+            )
 
 
 def usable_cores() -> int:

@@ -25,6 +25,9 @@ class DecoderInfo:
         n_threads: Threads used for prefill and decode.
         notes: Warnings the user should see, such as a slow fall-back.
         max_answers: Most answers that can be written side by side.
+        model: Architecture, size and type of the weights, in the engine's words.
+        model_bytes: Bytes of the weights.
+        n_weights: How many there are.
     """
 
     engine: str
@@ -36,6 +39,9 @@ class DecoderInfo:
     n_threads: int
     notes: tuple[str, ...] = ()
     max_answers: int = 1
+    model: str = ""
+    model_bytes: int = 0
+    n_weights: int = 0
 
 
 @dataclass(frozen=True)
