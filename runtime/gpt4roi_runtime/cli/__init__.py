@@ -7,6 +7,7 @@ import click
 _COMMANDS = {
     "app": "Draw boxes and ask about them, in a window.",
     "ask": "Ask a question about boxes on a photo.",
+    "bench": "Measure speed, memory and energy of a bundle.",
     "caption": "Ask one question about many boxes on a photo.",
     "chat": "Talk about a photo, several questions in a row.",
     "doctor": "Show machine and engines, and what to mend.",
