@@ -49,12 +49,12 @@ def _value(value: float, ratio: Ratio) -> str:
 
 
 def _single(one: Single) -> str:
-    return f"{one.test} ({', '.join(f'{name} {value}' for name, value in one.settings.items())})"
+    return " ".join(f"{one.test} ({', '.join(f'{name} {value}' for name, value in one.settings.items())})".split())
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns stand straight in a terminal too."""
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in (header, *lines)]
+    escaped = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in (header, *lines)]
     widths = [max(map(len, column)) for column in zip(*escaped, strict=True)]
     rule = [f"{'-' * max(width - 1, 1)}{'-' if index == 0 else ':'}" for index, width in enumerate(widths)]
     padded = [

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpt4roi_runtime.arrays import EmbeddingRows
 from gpt4roi_runtime.bench.matrix import LanguageTest
-from gpt4roi_runtime.bench.measure import Clock, NotMeasured, Test
+from gpt4roi_runtime.bench.measure import Clock, NotMeasured, Trial
 from gpt4roi_runtime.llm.decoder import Decoder, Sampling
 
 _GREEDY = Sampling()
@@ -20,14 +20,14 @@ SPARE_ROWS = 2
 """Rows of the context beside those of a test: one must stay free, and one is there at depth 0."""
 
 
-def as_tests(decoder: Decoder, wanted: tuple[LanguageTest, ...]) -> tuple[Test, ...]:
+def as_trials(decoder: Decoder, wanted: tuple[LanguageTest, ...]) -> tuple[Trial, ...]:
     """The tests, for one loaded model."""
-    return tuple(_as_test(decoder, one) for one in wanted)
+    return tuple(_as_trial(decoder, one) for one in wanted)
 
 
-def _as_test(decoder: Decoder, one: LanguageTest) -> Test:
+def _as_trial(decoder: Decoder, one: LanguageTest) -> Trial:
     session = _Session(decoder, one)
-    return Test(
+    return Trial(
         one.name, "language", "token", session.once, n_prompt=one.n_prompt, n_gen=one.n_gen, n_depth=one.n_depth
     )
 

@@ -5,7 +5,7 @@ import io
 import types
 import typing
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -18,6 +18,7 @@ _FLAT = tuple(name for name in Row.__struct_fields__ if name not in SAMPLES)
 _GIB = 1 << 30
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Text of rows that come one after another."""
 
@@ -184,7 +185,7 @@ def _cell(column: str, row: Row) -> str:
         case "model":
             text = row.model_type or row.bundle_name
         case "size":
-            text = _size(row.model_size)
+            text = _size(row.model_size) if row.model_size else "-"
         case "params":
             text = (
                 f"{row.model_n_params / 1e6:.2f} M" if row.model_n_params < 1e9 else f"{row.model_n_params / 1e9:.2f} B"
@@ -195,7 +196,7 @@ def _cell(column: str, row: Row) -> str:
             text = _speed(row)
         case _:
             text = str(getattr(row, column))
-    return text.replace("|", "\\|")
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _size(n_bytes: int) -> str:

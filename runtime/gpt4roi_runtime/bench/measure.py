@@ -1,4 +1,4 @@
-"""Repeats a test and notes what every repetition took; knows no test, and prints nothing."""
+"""Repeats a trial and notes what every repetition took; knows no engine, and prints nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,7 +81,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Test:
+class Trial:
     """What is repeated.
 
     Attributes:
@@ -109,16 +109,16 @@ class Test:
 
 @dataclass(frozen=True)
 class Measured:
-    """A test and its repetitions.
+    """A trial and its repetitions.
 
     Attributes:
-        test: What was repeated.
+        trial: What was repeated.
         samples: Of every repetition that counts.
         warmed_up: Whether one was left out before them.
         power_source: Which sensors measured energy.
     """
 
-    test: Test
+    trial: Trial
     samples: tuple[Sample, ...]
     warmed_up: bool
     power_source: str | None = None
@@ -128,23 +128,23 @@ OnStep = Callable[[str], None]
 """Hears what is done next, in words."""
 
 
-def measure(test: Test, n_repetitions: int, *, warm_up: bool, meter: Meter | None, on_step: OnStep) -> Measured:
-    """Repeat a test.
+def measure(trial: Trial, n_repetitions: int, *, warm_up: bool, meter: Meter | None, on_step: OnStep) -> Measured:
+    """Repeat a trial.
 
     Raises:
         NotMeasured: It cannot be made here.
         EngineError: An engine failed.
     """
-    warm_up = warm_up and test.warms_up
+    warm_up = warm_up and trial.warms_up
     if warm_up:
-        on_step(f"{test.name}: warm-up")
-        test.once(Clock(None))
+        on_step(f"{trial.name}: warm-up")
+        trial.once(Clock(None))
     samples = []
     for number in range(1, n_repetitions + 1):
-        on_step(f"{test.name}: {number}/{n_repetitions}")
+        on_step(f"{trial.name}: {number}/{n_repetitions}")
         clock = Clock(meter)
-        test.once(clock)
+        trial.once(clock)
         samples.append(clock.sample())
-    measured = Measured(test, tuple(samples), warm_up)
+    measured = Measured(trial, tuple(samples), warm_up)
     has_energy = meter is not None and any(sample.energy_j is not None for sample in samples)
     return replace(measured, power_source=meter.source) if meter is not None and has_energy else measured

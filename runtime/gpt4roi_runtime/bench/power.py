@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 _WHOLE_BOARD = ("VDD_IN", "POM_5V_IN")
 _INA_CHIPS = ("ina219", "ina226", "ina238", "ina3221")
@@ -22,6 +22,7 @@ _INTERVAL_S = 0.05
 _PATIENCE_S = 5.0
 
 
+@runtime_checkable
 class Meter(Protocol):
     """Measures the energy between ``start`` and ``stop``."""
 

@@ -143,29 +143,29 @@ def as_row(measured: Measured, loaded: Loaded, machine: Machine, moment: Moment)
         **_engine_fields(loaded),
         **_machine_fields(machine, moment),
         **_energy_fields(measured),
-        **_test_fields(measured),
+        **_trial_fields(measured),
     }
     return msgspec.convert(fields, Row)
 
 
-def _test_fields(measured: Measured) -> dict[str, object]:
-    test, samples = measured.test, measured.samples
+def _trial_fields(measured: Measured) -> dict[str, object]:
+    trial, samples = measured.trial, measured.samples
     times, speeds = [sample.ns for sample in samples], [sample.items_a_second for sample in samples]
     return {
-        "n_prompt": test.n_prompt,
-        "n_gen": test.n_gen,
-        "n_depth": test.n_depth,
+        "n_prompt": trial.n_prompt,
+        "n_gen": trial.n_gen,
+        "n_depth": trial.n_depth,
         "test_time": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "avg_ns": round(mean(times)) if times else None,
         "stddev_ns": round(deviation(times)) if times else None,
         "avg_ts": mean(speeds) if times else None,
         "stddev_ts": deviation(speeds) if times else None,
-        "test": test.name,
-        "kind": test.kind,
-        "item": test.item,
+        "test": trial.name,
+        "kind": trial.kind,
+        "item": trial.item,
         "n_items": mean([sample.n_items for sample in samples]),
-        "n_regions": test.n_regions,
-        "seconds_per_region": mean(times) / 1e9 / test.n_regions if times and test.n_regions else None,
+        "n_regions": trial.n_regions,
+        "seconds_per_region": mean(times) / 1e9 / trial.n_regions if times and trial.n_regions else None,
         "warmed_up": measured.warmed_up,
         "samples_ns": tuple(times),
         "samples_ts": tuple(speeds),
@@ -248,7 +248,7 @@ def _energy_fields(measured: Measured) -> dict[str, object]:
         names = ("energy_j", "stddev_energy_j", "power_w", "tokens_per_joule", "power_source")
         return dict.fromkeys(names)
     joules, seconds = sum(energies), sum(sample.ns for sample in samples) / 1e9
-    counts_tokens = measured.test.item == "token" and joules > 0
+    counts_tokens = measured.trial.item == "token" and joules > 0
     return {
         "energy_j": mean(energies),
         "stddev_energy_j": deviation(energies),

@@ -14,7 +14,7 @@ from gpt4roi_runtime.bench.clocks import read_clocks
 from gpt4roi_runtime.bench.language import SPARE_ROWS
 from gpt4roi_runtime.bench.machine import Machine, look_at_machine
 from gpt4roi_runtime.bench.matrix import LanguageTest
-from gpt4roi_runtime.bench.measure import Kind, Measured, NotMeasured, OnStep, Test, measure
+from gpt4roi_runtime.bench.measure import Kind, Measured, NotMeasured, OnStep, Trial, measure
 from gpt4roi_runtime.bench.memory import begin_peak, peak_bytes
 from gpt4roi_runtime.bench.power import Meter
 from gpt4roi_runtime.bench.rows import Loaded, Moment, Row, as_row
@@ -109,10 +109,10 @@ class _Combination:
         begin_peak()
         loading: list[Measured] = []
         if "pipeline" in self._plan.kinds:
-            loading.append(self._measure(story.load_test(self._plan.bundle, self._engines)))
+            loading.append(self._measure(story.load_trial(self._plan.bundle, self._engines)))
         with ExitStack() as stack:
             self._on_step("loading")
-            encoder, decoder, tests = self._load(stack)
+            encoder, decoder, trials = self._load(stack)
             loaded = Loaded(
                 bundle=self._bundle,
                 settings=self._engines.language,
@@ -121,28 +121,28 @@ class _Combination:
                 image="" if self._plan.photo is None else "{}x{}".format(*self._plan.photo.size),
             )
             yield from (self._row(measured, loaded) for measured in loading)
-            for test in tests:
-                yield self._tried(test, loaded)
+            for trial in trials:
+                yield self._tried(trial, loaded)
             if "pipeline" in self._plan.kinds:
                 yield self._row(Measured(_PEAK, (), warmed_up=False), loaded)
 
-    def _load(self, stack: ExitStack) -> tuple[Encoder | None, Decoder | None, tuple[Test, ...]]:
+    def _load(self, stack: ExitStack) -> tuple[Encoder | None, Decoder | None, tuple[Trial, ...]]:
         """What the tests need, freed by the stack, and the tests."""
         plan, bundle = self._plan, self._bundle
         encoder: Encoder | None = None
         decoder: Decoder | None = None
-        tests: tuple[Test, ...] = ()
+        trials: tuple[Trial, ...] = ()
         pipeline = stack.enter_context(Pipeline.open(plan.bundle, self._engines)) if "pipeline" in plan.kinds else None
         if "vision" in plan.kinds and plan.photo is not None:
             encoder = pipeline.encoder if pipeline else stack.enter_context(closing(self._load_encoder()))
-            tests += vision.as_tests(bundle, encoder, plan.photo, plan.n_regions)
+            trials += vision.as_trials(bundle, encoder, plan.photo, plan.n_regions)
         if "language" in plan.kinds:
             decoder = pipeline.decoder if pipeline else stack.enter_context(closing(self._load_decoder()))
-            tests += language.as_tests(decoder, plan.tests)
+            trials += language.as_trials(decoder, plan.tests)
         if pipeline is not None and plan.photo is not None:
             encoder, decoder = pipeline.encoder, pipeline.decoder
-            tests += story.as_tests(pipeline, plan.photo, plan.n_sequences)
-        return encoder, decoder, tests
+            trials += story.as_trials(pipeline, plan.photo, plan.n_sequences)
+        return encoder, decoder, trials
 
     def _load_encoder(self) -> Encoder:
         files = self._bundle.manifest.vision
@@ -154,14 +154,14 @@ class _Combination:
         check_file(self._bundle, self._bundle.manifest.language.gguf)
         return load_decoder(self._bundle, self._engines)
 
-    def _measure(self, test: Test) -> Measured:
+    def _measure(self, trial: Trial) -> Measured:
         return measure(
-            test, self._plan.n_repetitions, warm_up=self._plan.warm_up, meter=self._meter, on_step=self._on_step
+            trial, self._plan.n_repetitions, warm_up=self._plan.warm_up, meter=self._meter, on_step=self._on_step
         )
 
-    def _tried(self, test: Test, loaded: Loaded) -> Row | Left:
+    def _tried(self, trial: Trial, loaded: Loaded) -> Row | Left:
         try:
-            return self._row(self._measure(test), loaded)
+            return self._row(self._measure(trial), loaded)
         except NotMeasured as error:
             return Left(error.problem)
 
@@ -174,7 +174,7 @@ def _nothing(_clock: object) -> None:
     """The peak of memory is read, not timed."""
 
 
-_PEAK = Test("peak rss", "pipeline", "byte", _nothing)
+_PEAK = Trial("peak rss", "pipeline", "byte", _nothing)
 
 
 def _context_length(plan: Plan, bundle: Bundle) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.asking import EncodedImage
 from gpt4roi_runtime.backends.load import EngineSettings
-from gpt4roi_runtime.bench.measure import Clock, NotMeasured, Test
+from gpt4roi_runtime.bench.measure import Clock, NotMeasured, Trial
 from gpt4roi_runtime.bench.vision import BenchPhoto, some_boxes
 from gpt4roi_runtime.events import Done
 from gpt4roi_runtime.llm.decoder import Sampling
@@ -30,7 +30,7 @@ ANSWER_TOKENS = 32
 LONG_ANSWER_TOKENS = 64
 
 
-def load_test(folder: Path, settings: EngineSettings) -> Test:
+def load_trial(folder: Path, settings: EngineSettings) -> Trial:
     """Hash, check and load a bundle whose files are in the system's cache; freed again before the next."""
 
     def once(clock: Clock) -> None:
@@ -39,10 +39,10 @@ def load_test(folder: Path, settings: EngineSettings) -> Test:
         pipeline.close()
         clock.count(1)
 
-    return Test("bundle load", "pipeline", "load", once)
+    return Trial("bundle load", "pipeline", "load", once)
 
 
-def as_tests(pipeline: Pipeline, photo: BenchPhoto, n_sequences: tuple[int, ...]) -> tuple[Test, ...]:
+def as_trials(pipeline: Pipeline, photo: BenchPhoto, n_sequences: tuple[int, ...]) -> tuple[Trial, ...]:
     """The tests, for one loaded bundle."""
     session = _Session(pipeline, photo)
     prefills: tuple[tuple[str, Callable[[Clock], None]], ...] = (
@@ -51,16 +51,16 @@ def as_tests(pipeline: Pipeline, photo: BenchPhoto, n_sequences: tuple[int, ...]
         ("prefill prefix hit", session.prefill_prefix_hit),
     )
     return (
-        *(Test(name, "pipeline", "row", once) for name, once in prefills),
-        Test("ttft cold", "pipeline", "answer", session.ttft_cold),
-        Test("ttft open", "pipeline", "answer", session.ttft_open),
-        Test("tpot", "pipeline", "token", session.tpot),
+        *(Trial(name, "pipeline", "row", once) for name, once in prefills),
+        Trial("ttft cold", "pipeline", "answer", session.ttft_cold),
+        Trial("ttft open", "pipeline", "answer", session.ttft_open),
+        Trial("tpot", "pipeline", "token", session.tpot),
         *(_captions(session, n) for n in n_sequences),
     )
 
 
-def _captions(session: "_Session", n: int) -> Test:
-    return Test(f"captions{n}", "pipeline", "token", lambda clock: session.captions(clock, n), n_regions=n)
+def _captions(session: "_Session", n: int) -> Trial:
+    return Trial(f"captions{n}", "pipeline", "token", lambda clock: session.captions(clock, n), n_regions=n)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt4roi_runtime.arrays import Boxes, RgbImage
-from gpt4roi_runtime.bench.measure import Clock, NotMeasured, Test
+from gpt4roi_runtime.bench.measure import Clock, NotMeasured, Trial
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.geometry import Box, normalise
 from gpt4roi_runtime.image import load_image
@@ -48,19 +48,19 @@ def some_boxes(size: tuple[int, int], n: int) -> tuple[Box, ...]:
     return tuple(Box(x * width, y * height, (x + 1) * width, (y + 1) * height) for x, y in places)
 
 
-def as_tests(bundle: Bundle, encoder: Encoder, photo: BenchPhoto, n_regions: tuple[int, ...]) -> tuple[Test, ...]:
+def as_trials(bundle: Bundle, encoder: Encoder, photo: BenchPhoto, n_regions: tuple[int, ...]) -> tuple[Trial, ...]:
     """The tests, for one loaded pair of graphs."""
     session = _Session(bundle, encoder, photo)
     return (
-        Test("image decode", "vision", "image", session.decode),
-        Test("preprocess", "vision", "image", session.preprocess),
-        Test("encode", "vision", "image", session.encode),
+        Trial("image decode", "vision", "image", session.decode),
+        Trial("preprocess", "vision", "image", session.preprocess),
+        Trial("encode", "vision", "image", session.encode),
         *(_regions(session, n) for n in n_regions),
     )
 
 
-def _regions(session: "_Session", n: int) -> Test:
-    return Test(f"regions{n}", "vision", "region", lambda clock: session.regions(clock, n), n_regions=n)
+def _regions(session: "_Session", n: int) -> Trial:
+    return Trial(f"regions{n}", "vision", "region", lambda clock: session.regions(clock, n), n_regions=n)
 
 
 class _Session:

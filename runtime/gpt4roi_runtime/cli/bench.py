@@ -22,7 +22,7 @@ from gpt4roi_runtime.bench.compare import compare, read_result
 from gpt4roi_runtime.bench.comparison_layouts import LAYOUTS as COMPARISON_LAYOUTS
 from gpt4roi_runtime.bench.comparison_layouts import Layout as ComparisonLayout
 from gpt4roi_runtime.bench.comparison_layouts import as_text
-from gpt4roi_runtime.bench.layouts import LAYOUTS, Layout, writer_of
+from gpt4roi_runtime.bench.layouts import LAYOUTS, Layout, Writer, writer_of
 from gpt4roi_runtime.bench.matrix import LoadChoices, language_tests, numbers, pair, words
 from gpt4roi_runtime.bench.measure import Kind
 from gpt4roi_runtime.bench.power import find_meter
@@ -170,11 +170,8 @@ def _bench(typed: _Typed) -> None:
         raise SettingsError("there is nothing to measure", "Give -p, -n or -pg more than 0, or other --rows.")
     meter = find_meter()
     shown = (*_varied(typed), *(["tokens_per_joule"] if meter is not None else []))
-    table = writer_of("md", shown)
-    result = writer_of(typed.written_as(), shown)
+    screen = _Screen(writer_of("md" if typed.out is not None else typed.written_as(), shown))
     done: list[Row] = []
-    on_screen = table if typed.out is not None else result
-    click.echo(plain(on_screen.begin()), nl=False)
     try:
         with closing(run(plan, meter, _say if typed.progress else _be_quiet)) as found:
             for one in found:
@@ -182,12 +179,32 @@ def _bench(typed: _Typed) -> None:
                     print_note(one.why)
                     continue
                 done.append(one)
-                click.echo(plain(on_screen.row(one)), nl=False)
+                screen.show(one)
     finally:  # what was measured is worth keeping, whatever ended it
-        click.echo(plain(on_screen.end()), nl=False)
+        screen.end()
         if typed.out is not None and done:
             with written_aside(typed.out) as file:
                 file.write("".join(_text(typed.written_as(), shown, done)).encode())
+
+
+class _Screen:
+    """Standard output, where rows appear as they come, and nothing before there is one."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._begun = False
+
+    def show(self, row: Row) -> None:
+        """One more row."""
+        if not self._begun:
+            click.echo(plain(self._writer.begin()), nl=False)
+        self._begun = True
+        click.echo(plain(self._writer.row(row)), nl=False)
+
+    def end(self) -> None:
+        """No more will come."""
+        if self._begun:
+            click.echo(plain(self._writer.end()), nl=False)
 
 
 def _text(layout: Layout, shown: tuple[str, ...], rows: list[Row]) -> Iterator[str]:
