@@ -69,7 +69,7 @@ def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def _csv(found: Comparison) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["test", *SETTINGS, "found_in", *_FIGURES])
     for ratio in found.ratios:
         settings = [ratio.settings.get(name) for name in SETTINGS]

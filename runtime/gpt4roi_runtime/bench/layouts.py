@@ -90,7 +90,7 @@ class _Csv:
 
 def _csv_line(values: Iterable[object]) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text, quoting=csv.QUOTE_ALL).writerow(values)
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(values)
     return text.getvalue()
 
 

@@ -18,7 +18,7 @@ from gpt4roi_runtime.backends import llama_cpp_cores, llama_cpp_settings
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.backends.llama_cpp_library import LogTail, load_library
-from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.llama_cpp_settings import CacheType, LlamaCppSettings
 from gpt4roi_runtime.errors import (
     BundleError,
     Cancelled,
@@ -585,6 +585,10 @@ def test_loading_can_be_watched_and_cancelled(tiny: Path) -> None:
         {"context_length": 0},
         {"context_length": 2_000_000_000},
         {"batch_size": 0},
+        {"ubatch_size": 0},
+        {"n_gpu_layers": -2},
+        {"type_k": "f17"},
+        {"type_v": "Q8_0"},
         {"flash_attention": "yes"},
         {"repack": ""},
     ],
@@ -604,3 +608,53 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
 def test_max_tokens_below_one_is_refused(decoder: LlamaCppDecoder) -> None:
     with pytest.raises(SettingsError, match="max_tokens 0"):
         decoder.decode(GREEDY, 0, never)
+
+
+def test_an_ubatch_splits_the_work_and_not_the_calls(tiny: Path) -> None:
+    rows = some_rows(100)
+    logits = []
+    for ubatch_size in (None, 32):
+        decoder = load(tiny, replace(SETTINGS, ubatch_size=ubatch_size))
+        decoder.prefill(rows, never)
+        logits.append(decoder.logits())
+        assert decoder.info.batch_size == 512
+        decoder.close()
+    assert np.allclose(*logits, atol=1e-2)
+
+
+def test_a_gpu_that_is_not_there_is_said(tiny: Path) -> None:
+    if load_library().api.llama_supports_gpu_offload():
+        pytest.skip("this llama.cpp was built for a GPU")
+    for layers in (1, -1):
+        with pytest.raises(SettingsError, match="without one"):
+            load(tiny, replace(SETTINGS, n_gpu_layers=layers))
+
+
+def test_a_cache_whose_blocks_do_not_fill_a_head_is_refused(tiny: Path) -> None:
+    with pytest.raises(SettingsError, match="blocks of 32"):
+        load(tiny, replace(SETTINGS, type_k="q8_0"))  # heads of 16
+
+
+@pytest.mark.parametrize("types", [("f32", "f32"), ("q8_0", "f16"), ("q4_0", "q8_0"), ("iq4_nl", "q5_1")], ids=str)
+def test_types_of_the_cache_change_little(tmp_path: Path, types: tuple[CacheType, CacheType]) -> None:
+    wide = {"llama.attention.head_count": 2, "llama.attention.head_count_kv": 1, "llama.rope.dimension_count": 32}
+    path = write_tiny_gguf(tmp_path / "wide.gguf", metadata=wide)
+    logits = []
+    for type_k, type_v in (("f16", "f16"), types):
+        decoder = load(path, replace(SETTINGS, flash_attention="on", type_k=type_k, type_v=type_v))
+        decoder.prefill(some_rows(40), never)
+        logits.append(decoder.logits())
+        decoder.close()
+    difference = float(np.max(np.abs(logits[0] - logits[1])))
+    assert 0 < difference < float(np.std(logits[0]))
+
+
+def test_values_of_another_type_bring_flash_attention() -> None:
+    assert LlamaCppSettings(type_v="q8_0").wants_flash_attention(64)
+    assert not LlamaCppSettings(type_k="q8_0").wants_flash_attention(64)
+
+
+def test_the_model_describes_itself(decoder: LlamaCppDecoder) -> None:
+    info = decoder.info
+    assert info.model.startswith("llama ")
+    assert info.model_bytes > info.n_weights > WIDTH * WIDTH

@@ -10,6 +10,7 @@ import pytest
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
 from gpt4roi_runtime.backends.llama_cpp_memory import (
     ContextSizes,
+    cache_bytes,
     check_memory,
     compute_buffer_bytes,
     kept_budget,
@@ -19,6 +20,7 @@ from gpt4roi_runtime.backends.llama_cpp_memory import (
     scratch_bytes,
     vocabulary_bytes,
 )
+from gpt4roi_runtime.backends.llama_cpp_settings import CacheType
 from gpt4roi_runtime.errors import EngineError
 from gpt4roi_runtime.planning.language_file import LanguageFile, read_language_file
 from tests.runtime.planning.shaped import SEVEN_BILLION, LanguageShape, write_language
@@ -174,3 +176,32 @@ def test_shapes_are_written_as_holes(tmp_path: Path) -> None:
     path = write_language(tmp_path / "hole.gguf", SEVEN_BILLION)
     assert path.stat().st_size > 13e9
     assert path.stat().st_blocks * 512 < 50e6
+
+
+@pytest.mark.parametrize(
+    ("types", "bits"),
+    [
+        (("f16", "f16"), 16 + 16),
+        (("f32", "f16"), 32 + 16),
+        (("q8_0", "f16"), 8.5 + 16),
+        (("q4_0", "q5_1"), 4.5 + 6),
+        (("iq4_nl", "q4_1"), 4.5 + 5),
+    ],
+    ids=str,
+)
+def test_a_cache_takes_the_bits_of_its_types(
+    headers: dict[str, LanguageFile], types: tuple[CacheType, CacheType], bits: float
+) -> None:
+    assert cache_bytes(headers["7B"].header, 1024, types) == 32 * 32 * 128 * 1024 * bits / 8
+
+
+def test_the_cache_s_types_decide_whether_it_fits(
+    headers: dict[str, LanguageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = headers["7B"].header
+    free = header.tensor_bytes + cache_bytes(header, 2048, ("q8_0", "q8_0"))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": free}))
+    check_memory(header, 2048, types=("q8_0", "q8_0"))
+    with pytest.raises(EngineError):
+        check_memory(header, 2048)
+    assert kept_budget(header, 2048, None, ("q4_0", "q4_0")) > kept_budget(header, 2048, None, ("q8_0", "q8_0")) == 0
