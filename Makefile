@@ -16,7 +16,7 @@ HELMET := 280,345,512,512
 
 # Two pips in one environment at the same time would break it.
 .NOTPARALLEL:
-.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow lint format bench import-7b clean
+.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow lint format bench bench-llama import-7b clean
 .DEFAULT_GOAL := help
 
 help: ## show these verbs
@@ -108,8 +108,12 @@ format: $(VENV)/.dev ## put the code into the project's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## measure what the README shows
-	$(BIN)/python bench/first_token.py
+bench: setup ## measure what the README shows; docs/benchmarks.md explains the rows
+	$(BIN)/gpt4roi bench
+
+LLAMA_BENCH ?= .cache/llama-bench
+bench-llama: setup ## our decoder against llama-bench, run in turn; compiles that first, some minutes
+	$(BIN)/python bench/against_llama_bench.py --build $(LLAMA_BENCH)
 
 WORK ?= .cache/import-7b
 import-7b: setup $(VENV)/.dev ## import a checkpoint of GPT4RoI-7B's size and measure it: 45 GB of disk; WORK=FOLDER

@@ -635,7 +635,7 @@ def test_a_cache_whose_blocks_do_not_fill_a_head_is_refused(tiny: Path) -> None:
         load(tiny, replace(SETTINGS, type_k="q8_0"))  # heads of 16
 
 
-@pytest.mark.parametrize("types", [("f32", "f32"), ("q8_0", "f16"), ("q4_0", "q8_0"), ("iq4_nl", "q5_1")], ids=str)
+@pytest.mark.parametrize("types", [("q8_0", "f16"), ("f16", "q8_0"), ("q4_0", "q8_0"), ("iq4_nl", "q5_1")], ids=str)
 def test_types_of_the_cache_change_little(tmp_path: Path, types: tuple[CacheType, CacheType]) -> None:
     wide = {"llama.attention.head_count": 2, "llama.attention.head_count_kv": 1, "llama.rope.dimension_count": 32}
     path = write_tiny_gguf(tmp_path / "wide.gguf", metadata=wide)
