@@ -110,6 +110,7 @@ format: $(VENV)/.dev ## put the code into the project's form
 
 bench: setup ## measure what the README shows; docs/benchmarks.md explains the rows
 	$(BIN)/gpt4roi bench
+	$(BIN)/python bench/start.py
 
 LLAMA_BENCH ?= .cache/llama-bench
 bench-llama: setup ## our decoder against llama-bench, run in turn; compiles that first, some minutes

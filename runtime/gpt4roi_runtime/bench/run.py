@@ -59,13 +59,13 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Left:
-    """A test that was left out, and why."""
+class Note:
+    """What the user should know: a test that was left out and why, or a slow fall-back of an engine."""
 
-    why: str
+    text: str
 
 
-def run(plan: Plan, meter: Meter | None, on_step: OnStep) -> Generator[Row | Left, None, None]:
+def run(plan: Plan, meter: Meter | None, on_step: OnStep) -> Generator[Row | Note, None, None]:
     """Measure everything; each row comes as soon as it is known.
 
     Raises:
@@ -104,7 +104,7 @@ class _Combination:
         self._meter = meter
         self._on_step = on_step
 
-    def rows(self) -> Generator[Row | Left, None, None]:
+    def rows(self) -> Generator[Row | Note, None, None]:
         """Load, test, free."""
         begin_peak()
         loading: list[Measured] = []
@@ -120,6 +120,8 @@ class _Combination:
                 vision_engine="" if encoder is None else encoder.engine,
                 image="" if self._plan.photo is None else "{}x{}".format(*self._plan.photo.size),
             )
+            if decoder is not None:
+                yield from map(Note, decoder.info.notes)
             yield from (self._row(measured, loaded) for measured in loading)
             for trial in trials:
                 yield self._tried(trial, loaded)
@@ -159,11 +161,11 @@ class _Combination:
             trial, self._plan.n_repetitions, warm_up=self._plan.warm_up, meter=self._meter, on_step=self._on_step
         )
 
-    def _tried(self, trial: Trial, loaded: Loaded) -> Row | Left:
+    def _tried(self, trial: Trial, loaded: Loaded) -> Row | Note:
         try:
             return self._row(self._measure(trial), loaded)
         except NotMeasured as error:
-            return Left(error.problem)
+            return Note(error.problem)
 
     def _row(self, measured: Measured, loaded: Loaded) -> Row:
         moment = Moment(read_clocks(), peak_bytes(), psutil.getloadavg()[0])

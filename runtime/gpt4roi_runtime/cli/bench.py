@@ -27,7 +27,7 @@ from gpt4roi_runtime.bench.matrix import LoadChoices, language_tests, numbers, p
 from gpt4roi_runtime.bench.measure import Kind
 from gpt4roi_runtime.bench.power import find_meter
 from gpt4roi_runtime.bench.rows import Row
-from gpt4roi_runtime.bench.run import KINDS, Left, Plan, run
+from gpt4roi_runtime.bench.run import KINDS, Note, Plan, run
 from gpt4roi_runtime.bench.vision import read_photo
 from gpt4roi_runtime.cli.console import bundle_option, plain, print_note, reports_errors
 from gpt4roi_runtime.errors import SettingsError
@@ -175,8 +175,8 @@ def _bench(typed: _Typed) -> None:
     try:
         with closing(run(plan, meter, _say if typed.progress else _be_quiet)) as found:
             for one in found:
-                if isinstance(one, Left):
-                    print_note(one.why)
+                if isinstance(one, Note):
+                    print_note(one.text)
                     continue
                 done.append(one)
                 screen.show(one)

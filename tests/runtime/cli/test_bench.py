@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpt4roi_runtime.bench.measure import Sample
-from gpt4roi_runtime.bench.run import Left, Plan
+from gpt4roi_runtime.bench.run import Note, Plan
 from gpt4roi_runtime.cli import bench
 from tests.runtime.bench.some_rows import changed, row
 from tests.runtime.cli.conftest import Run, assert_refused
@@ -27,7 +27,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     def run(plan: Plan, meter: object, on_step: object) -> Iterator[object]:
         made.append(plan)
         yield ROW
-        yield Left("this cannot be measured")
+        yield Note("this cannot be measured")
         yield changed(ROW, test="tg4", n_prompt=0, n_gen=4)
 
     monkeypatch.setattr(bench, "run", run)
