@@ -29,7 +29,7 @@ SETTINGS = ("n_threads", "n_batch", "n_ubatch", "type_k", "type_v", "n_gpu_layer
 
 Verdict = Literal["within noise", "B faster", "B slower", "B larger", "B smaller", "unknown"]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
-Speed = Annotated[float, msgspec.Meta(ge=0)]
+Speed = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
 Name = Annotated[str, msgspec.Meta(max_length=4096)]
 
 _HOW = "Make one with `gpt4roi bench -o json --out FILE`, or with llama-bench -o json."

@@ -203,6 +203,7 @@ def test_a_result_without_rows_is_empty(tmp_path: Path, content: str) -> None:
         "[" * 100_000,
         [{**LLAMA_BENCH_ROW, "samples_ts": ["fast"]}],
         [{**LLAMA_BENCH_ROW, "samples_ts": [-1.0]}],
+        [{**LLAMA_BENCH_ROW, "samples_ts": [1e308, 1e308]}],
         [{**LLAMA_BENCH_ROW, "n_threads": "two"}],
         [{**LLAMA_BENCH_ROW, "n_prompt": -5}],
         [{**LLAMA_BENCH_ROW, "n_prompt": 10**30}],
