@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gpt4roi_runtime.backends.load import EngineSettings
     from gpt4roi_runtime.bundle.folder import Bundle, default_bundle, open_bundle
     from gpt4roi_runtime.bundle.manifest import Manifest
+    from gpt4roi_runtime.confidence import Alternative, Choice, TokenScore
     from gpt4roi_runtime.errors import (
         BundleError,
         Cancelled,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
         RegionError,
         SettingsError,
     )
-    from gpt4roi_runtime.events import Done, Event, RegionAnswer, TextDelta
+    from gpt4roi_runtime.events import Chosen, Done, Event, RegionAnswer, TextDelta
     from gpt4roi_runtime.geometry import Box, parse_box
     from gpt4roi_runtime.image import load_image
     from gpt4roi_runtime.llm.decoder import Sampling
@@ -66,7 +67,8 @@ _HOMES = {
         "RegionError",
         "SettingsError",
     ),
-    "events": ("Done", "Event", "RegionAnswer", "TextDelta"),
+    "confidence": ("Alternative", "Choice", "TokenScore"),
+    "events": ("Chosen", "Done", "Event", "RegionAnswer", "TextDelta"),
     "geometry": ("Box", "parse_box"),
     "image": ("load_image",),
     "llm.decoder": ("Sampling",),
@@ -79,11 +81,14 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Alternative",
     "Box",
     "Bundle",
     "BundleError",
     "Cancelled",
     "Check",
+    "Choice",
+    "Chosen",
     "ContextOverflowError",
     "Done",
     "EncodedImage",
@@ -107,6 +112,7 @@ __all__ = [
     "Sampling",
     "SettingsError",
     "TextDelta",
+    "TokenScore",
     "Turn",
     "default_bundle",
     "draw_regions",

@@ -13,10 +13,12 @@ import numpy as np
 
 from gpt4roi_runtime.arrays import EmbeddingRows, RegionEmbeddings, RgbImage
 from gpt4roi_runtime.bundle.folder import Bundle
+from gpt4roi_runtime.choices import check_choices
+from gpt4roi_runtime.confidence import TokenScore
 from gpt4roi_runtime.errors import BundleError, ContextOverflowError, RegionError, SettingsError
 from gpt4roi_runtime.events import Done, StopReason
 from gpt4roi_runtime.geometry import Box, normalise
-from gpt4roi_runtime.llm.decoder import Decoder, Sampling
+from gpt4roi_runtime.llm.decoder import Allowed, DecodedToken, Decoder, Sampling
 from gpt4roi_runtime.llm.text import AnswerText
 from gpt4roi_runtime.prompt import (
     Chunk,
@@ -73,6 +75,7 @@ class Request:
         token_ids: Of every chunk.
         n_rows: Rows of the prompt.
         n_prefix: Rows at its beginning that every question about the image begins with.
+        allowed: The only answers, if not all are.
     """
 
     image: EncodedImage
@@ -85,6 +88,7 @@ class Request:
     token_ids: tuple[tuple[int, ...], ...]
     n_rows: int
     n_prefix: int
+    allowed: Allowed | None = None
 
     @property
     def first_region(self) -> int:
@@ -122,8 +126,11 @@ class Asker:
         history: Sequence[Turn] = (),
         sampling: Sampling | None = None,
         max_tokens: int | None = None,
+        allowed: Sequence[str] | None = None,
     ) -> Request:
         """Check and lay out a question.
+
+        Where only some answers are ``allowed``, these bound the answer's length, and ``max_tokens`` does not count.
 
         Raises:
             InputError: Question, boxes or settings cannot be used, or exceed the context.
@@ -131,23 +138,25 @@ class Asker:
         """
         decoding = self._manifest.decoding
         limit = decoding.max_tokens if max_tokens is None else max_tokens
+        only = None if allowed is None else self._allowed(allowed)
         self._check(image, question, regions, history, limit)
         template = self._manifest.prompt
         chunks = lay_out(template, history, question)
-        token_ids = tuple(self._token_ids(chunk) for chunk in as_tokenised(template, chunks))
+        token_ids = self.tokenised(chunks)
         counts = self._counts(chunks, token_ids)
-        self._check_context(sum(counts))
+        self._check_context(sum(counts) + (only.max_tokens if only else 0))
         return Request(
             image=image,
             regions=dict(regions),
             history=tuple(history),
             question=question,
             sampling=sampling or Sampling(temperature=decoding.temperature),
-            max_tokens=limit,
+            max_tokens=only.max_tokens if only else limit,
             chunks=chunks,
             token_ids=token_ids,
             n_rows=sum(counts),
             n_prefix=self._n_prefix(token_ids, counts),
+            allowed=only,
         )
 
     def check_image(self, image: EncodedImage) -> None:
@@ -160,6 +169,10 @@ class Asker:
             raise BundleError(
                 f"the image was encoded by bundle {image.bundle_id}, not {self._bundle.id}", "Encode it again."
             )
+
+    def tokenised(self, chunks: Sequence[Chunk], first: int = 0) -> tuple[tuple[int, ...], ...]:
+        """Token ids of every chunk of a prompt from the ``first`` on; none of a slot."""
+        return tuple(self._token_ids(chunk) for chunk in as_tokenised(self._manifest.prompt, chunks)[first:])
 
     def prefix_rows(self, image: EncodedImage) -> EmbeddingRows:
         """The rows that every question about an image begins with, float32 ``[t d]``."""
@@ -246,6 +259,16 @@ class Asker:
             raise RegionError(f"{len(regions)} boxes are too many", f"This bundle takes {most}.")
         normalise(regions, image.width_px, image.height_px)
 
+    def _allowed(self, choices: Sequence[str]) -> Allowed:
+        template = self._manifest.prompt
+        lead = template.answer_lead.strip() if template.lead_writer == "model" else ""
+        return Allowed(
+            check_choices(choices, (*template.reserved, *template.stop)),
+            lead,
+            template.stop,
+            may_begin_with_space=template.lead_writer == "model" or not template.answer_lead[-1:].isspace(),
+        )
+
     def _token_ids(self, chunk: Chunk) -> tuple[int, ...]:
         match chunk:
             case TextChunk():
@@ -290,16 +313,19 @@ class Writing:
         )
         self.parts: list[str] = [prompt.answer_lead] if begun else []
         self.n_tokens = 0
+        self._scores: list[TokenScore] = []
 
     @property
     def stopped(self) -> bool:
         """Whether a stop string came; nothing fed after it counts."""
         return self._text.stopped
 
-    def feed(self, text_bytes: bytes) -> str:
-        """Take the bytes of one token; returns the text that is certain now."""
+    def feed(self, token: DecodedToken) -> str:
+        """Take one token; returns the text that is certain now."""
         self.n_tokens += 1
-        return self._grow(self._text.feed(text_bytes))
+        if token.score is not None:
+            self._scores.append(token.score)
+        return self._grow(self._text.feed(token.text_bytes))
 
     def finish(self) -> str:
         """The rest of the text, when no token follows."""
@@ -317,6 +343,7 @@ class Writing:
             prompt_text=prompt_text,
             seconds=seconds,
             n_kept_rows=n_kept_rows,
+            tokens=tuple(self._scores),
         )
 
     def _grow(self, delta: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from gpt4roi_runtime.confidence import Choice, TokenScore
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.prompt import Turn
 
@@ -31,6 +32,8 @@ class Done:
         seconds: Wall-clock seconds by stage: ``regions``, ``rows``, ``prefill``, ``decode``, and
             ``first_text`` from the call of ``ask`` to the first text the model wrote.
         n_kept_rows: Rows of the prompt that were kept from an earlier one, or prepared; the others were computed.
+        tokens: How likely every decoded token was, where that was asked for. Bytes, because a character may be split
+            over tokens; their text holds also what is cut off the answer: lead, white space, stop string.
     """
 
     answer: str
@@ -41,6 +44,38 @@ class Done:
     prompt_text: str
     seconds: dict[str, float]
     n_kept_rows: int = 0
+    tokens: tuple[TokenScore, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How likely every answer of a closed list was. Nothing was written.
+
+    Attributes:
+        choices: In the order they were given.
+        history: The dialogue including this turn, answered by ``best``, for the next question.
+        n_prompt_rows: Rows before the answers.
+        n_kept_rows: Rows of these that were kept from an earlier prompt, or prepared.
+        prompt_text: The prompt for a person's eye, slots written as placeholders.
+        seconds: Wall-clock seconds by stage: ``regions``, ``rows`` and ``score``.
+    """
+
+    choices: tuple[Choice, ...]
+    history: tuple[Turn, ...]
+    n_prompt_rows: int
+    n_kept_rows: int
+    prompt_text: str
+    seconds: dict[str, float]
+
+    @property
+    def best(self) -> Choice:
+        """The likeliest answer; of two as likely as each other, the one given first."""
+        return max(self.choices, key=lambda choice: choice.probability)
+
+    @property
+    def ranking(self) -> tuple[Choice, ...]:
+        """The choices, the likeliest first; of two as likely as each other, the one given first."""
+        return tuple(sorted(self.choices, key=lambda choice: -choice.probability))
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from gpt4roi_runtime.asking import Asker, Request, Writing, image_key
 from gpt4roi_runtime.asking import EncodedImage as EncodedImage
 from gpt4roi_runtime.backends.load import EngineSettings, detector_of, load_detector, load_engines
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
-from gpt4roi_runtime.events import Done, Event, RegionAnswer, TextDelta
+from gpt4roi_runtime.choosing import Chooser, ClosedRequest
+from gpt4roi_runtime.events import Chosen, Done, Event, RegionAnswer, TextDelta
 from gpt4roi_runtime.geometry import Box, normalise
-from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder, Prefilled, Sampling
+from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder, Prefilled, Sampling, check_n_top
 from gpt4roi_runtime.prompt import Turn
 from gpt4roi_runtime.timing import Stopwatch
 from gpt4roi_runtime.vision.detector import Detector
@@ -98,6 +99,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self.load_s = load_s
         self.settings = settings or EngineSettings()
         self._asker = Asker(bundle, decoder)
+        self._chooser = Chooser(self._asker, bundle.manifest.prompt, decoder.info.context_length)
         self._proposer: Proposer | None = None
 
     @classmethod
@@ -184,6 +186,8 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         history: Sequence[Turn] = (),
         sampling: Sampling | None = None,
         max_tokens: int | None = None,
+        allowed: Sequence[str] | None = None,
+        n_top: int | None = None,
         cancel: CancelCheck = lambda: False,
     ) -> Iterator[Event]:
         """Stream the answer to a question about regions of an image.
@@ -197,6 +201,10 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             history: ``Done.history`` of the turn before, for a follow-up.
             sampling: None takes what the bundle recommends.
             max_tokens: Most tokens of the answer; None takes what the bundle recommends.
+            allowed: Where given, the model writes one of these texts and nothing else, whatever ``max_tokens``; see
+                ``choose`` for the likeliest of them as a whole.
+            n_top: Where given, ``Done.tokens`` tells how likely every token was, and so many of the likeliest in its
+                place, 0 to 20.
             cancel: Asked often, from the engine's thread; True stops the work.
 
         Returns:
@@ -208,10 +216,47 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             Cancelled: ``cancel`` said so.
         """
         asked_s = perf_counter()
+        check_n_top(n_top)
         request = self._asker.request(
-            image, question, regions, history=history, sampling=sampling, max_tokens=max_tokens
+            image, question, regions, history=history, sampling=sampling, max_tokens=max_tokens, allowed=allowed
         )
-        return self._answer(request, asked_s, cancel)
+        return self._answer(request, asked_s, n_top, cancel)
+
+    def choose(
+        self,
+        image: EncodedImage,
+        question: str,
+        regions: Mapping[int, Box],
+        choices: Sequence[str],
+        *,
+        lead: str = "",
+        history: Sequence[Turn] = (),
+        cancel: CancelCheck = lambda: False,
+    ) -> Chosen:
+        """Find the likeliest of several answers, without writing any.
+
+        The prompt is computed once, and every choice is put behind it. A choice's probability is that the model's
+        answer begins with it, and with no longer choice, given that it begins with one of them. Sampling plays no part.
+        Case counts, and so does how the model is used to answer: ``Yes`` and ``No`` may tell more than ``yes`` and
+        ``no``, and a ``lead`` more than bare words.
+
+        Args:
+            image: From ``encode`` of this bundle.
+            question: Mentions regions as ``<region1>``, ``<region2>``, ...
+            regions: The box of every number that ``question`` or ``history`` mentions, and of no other.
+            choices: 1 to 256 different answers; white space at their ends does not count.
+            lead: Words that the answer begins with before any choice, such as ``region1 is`` for a model that answers
+                in sentences.
+            history: ``Done.history`` or ``Chosen.history`` of the turn before, for a follow-up.
+            cancel: Asked often, from the engine's thread; True stops the work.
+
+        Raises:
+            InputError: Question, boxes or choices cannot be used, or exceed the context.
+            EngineError: An engine failed.
+            Cancelled: ``cancel`` said so.
+        """
+        request = self._asker.request(image, question, regions, history=history)
+        return self._score(self._chooser.closed(request, choices, lead), cancel)
 
     def ask_each(
         self,
@@ -265,7 +310,18 @@ class Pipeline(AbstractContextManager["Pipeline"]):
     ) -> None:
         self.close()
 
-    def _answer(self, request: Request, asked_s: float, cancel: CancelCheck) -> Iterator[Event]:
+    def _score(self, closed: ClosedRequest, cancel: CancelCheck) -> Chosen:
+        """Regions, rows, scores: the order of a choice."""
+        watch, request = Stopwatch(), closed.request
+        with watch.measure("regions"):
+            regions = self._region_embeddings(request.image, request.regions)
+        with watch.measure("rows"):
+            rows = self._asker.rows(request, regions)
+        with watch.measure("score"):
+            scores = self.decoder.score(rows, closed.texts, cancel, request.n_prefix)
+        return self._chooser.chosen(closed, scores, watch.seconds)
+
+    def _answer(self, request: Request, asked_s: float, n_top: int | None, cancel: CancelCheck) -> Iterator[Event]:
         """Regions, rows, prefill, decode: the order of an answer."""
         watch = Stopwatch()
         with watch.measure("regions"):
@@ -277,9 +333,10 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         writing = Writing(request, self.bundle)
         yield from map(TextDelta, tuple(writing.parts))
         decode_started_s = perf_counter()
-        with closing(self.decoder.decode(request.sampling, request.max_tokens, cancel)) as tokens:
+        steps = self.decoder.decode(request.sampling, request.max_tokens, cancel, allowed=request.allowed, n_top=n_top)
+        with closing(steps) as tokens:
             for token in tokens:
-                if delta := writing.feed(token.text_bytes):
+                if delta := writing.feed(token):
                     if "first_text" not in watch.seconds:
                         watch.add("first_text", perf_counter() - asked_s)
                     yield TextDelta(delta)
@@ -326,7 +383,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
                 if writing.stopped:  # a token that was on its way
                     continue
                 if step.token is not None:
-                    writing.feed(step.token.text_bytes)
+                    writing.feed(step.token)
                 if step.token is None or writing.stopped:
                     writing.finish()
                     seconds = {**watch.seconds, "decode": perf_counter() - decode_started_s}

@@ -149,6 +149,18 @@ def lay_out_opening(template: Prompt) -> tuple[Chunk, ...]:
     return tuple(_joined(list(_pieces(template.opening))))
 
 
+def lay_out_answer(template: Prompt, chunks: Sequence[Chunk], answer: str) -> tuple[Chunk, ...]:
+    """A prompt with an answer behind it, lead included, as the next turn of the dialogue would repeat it.
+
+    Args:
+        template: From the bundle's manifest.
+        chunks: From ``lay_out``.
+        answer: Without white space at its ends.
+    """
+    lead = template.answer_lead if template.lead_writer == "model" else ""
+    return tuple(_joined([*chunks, TextChunk(lead + answer)]))
+
+
 def as_tokenised(template: Prompt, chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
     """The same chunks with their texts as the tokenizer must see them; some may be empty.
 

@@ -1,11 +1,22 @@
 """Engines that keep the promises of `vision` and `llm` with arithmetic a test can follow; no model behind them."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from gpt4roi_runtime.arrays import Boxes, EmbeddingRows, FeatureMap, PixelValues, RegionEmbeddings, TailRows
-from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, DecoderInfo, Prefilled, Sampling
+from gpt4roi_runtime.confidence import TokenScore
+from gpt4roi_runtime.llm.decoder import (
+    Allowed,
+    AnswerToken,
+    CancelCheck,
+    DecodedToken,
+    DecoderInfo,
+    Prefilled,
+    Sampling,
+    Scores,
+)
 from gpt4roi_runtime.vision.encoder import ImageFeatures
 
 WIDTH = 4
@@ -44,6 +55,8 @@ class FakeDecoder:
         self.shared: EmbeddingRows | None = None
         self.tails: tuple[TailRows, ...] = ()
         self.n_prefix = 0
+        self.allowed: Allowed | None = None
+        self.texts: tuple[tuple[int, ...], ...] = ()
         self.groups: list[int] = []
         self.answers: tuple[str, ...] = ()
         self.sampling: Sampling | None = None
@@ -91,12 +104,21 @@ class FakeDecoder:
         is_there = prepared is not None and np.array_equal(rows[: self.n_prefix], prepared[: self.n_prefix])
         return Prefilled(self.n_prefix, len(rows) - self.n_prefix) if is_there else Prefilled(0, len(rows))
 
-    def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Iterator[DecodedToken]:
-        self.sampling = sampling
+    def decode(
+        self,
+        sampling: Sampling,
+        max_tokens: int,
+        cancel: CancelCheck,
+        *,
+        allowed: Allowed | None = None,
+        n_top: int | None = None,
+    ) -> Iterator[DecodedToken]:
+        self.sampling, self.allowed = sampling, allowed
         try:
             for byte in self.answer.encode()[:max_tokens]:
                 self.n_stepped += 1
-                yield DecodedToken(byte, bytes([byte]))
+                score = None if n_top is None else TokenScore(bytes([byte]), -1.0)
+                yield DecodedToken(byte, bytes([byte]), score)
         finally:
             self.iterator_closed = True
 
@@ -116,6 +138,14 @@ class FakeDecoder:
                         yield AnswerToken(index, None)
         finally:
             self.iterator_closed = True
+
+    def score(
+        self, rows: EmbeddingRows, texts: Sequence[Sequence[int]], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Scores:
+        """A letter has the probability 1/2, any other token 1/4."""
+        self.rows, self.texts, self.n_prefix = rows, tuple(map(tuple, texts)), n_prefix
+        scores = (tuple(math.log(1 / 2 if chr(token).isalpha() else 1 / 4) for token in text) for text in texts)
+        return Scores(self._kept(rows), tuple(scores))
 
     def close(self) -> None:
         self.closed = True

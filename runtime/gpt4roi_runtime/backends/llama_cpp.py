@@ -23,7 +23,17 @@ from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.backends.llama_cpp_settings import MAX_ANSWERS, LlamaCppSettings
 from gpt4roi_runtime.backends.llama_cpp_thread import Abandoned, EngineThread, Job
 from gpt4roi_runtime.errors import EngineError, NumericError, SettingsError
-from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, DecoderInfo, Prefilled, Sampling
+from gpt4roi_runtime.llm.decoder import (
+    Allowed,
+    AnswerToken,
+    CancelCheck,
+    DecodedToken,
+    DecoderInfo,
+    Prefilled,
+    Sampling,
+    Scores,
+    check_n_top,
+)
 
 
 @dataclass
@@ -146,11 +156,11 @@ class LlamaCppDecoder:
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         """Token ids of plain text, without BOS; see ``Decoder.tokenize``."""
-        return self._thread.run(lambda _: self._native.model.tokenize(text))
+        return self._thread.run(lambda _: self._native.model.vocabulary.tokenize(text))
 
     def special_token(self, piece: str) -> int:
         """Id of a special token by its text; see ``Decoder.special_token``."""
-        return self._thread.run(lambda _: self._native.model.special_token(piece))
+        return self._thread.run(lambda _: self._native.model.vocabulary.special_token(piece))
 
     def embed(self, tokens: Sequence[int]) -> EmbeddingRows:
         """The model's own embeddings of ``tokens``; see ``Decoder.embed``."""
@@ -184,14 +194,23 @@ class LlamaCppDecoder:
             lambda abandoned: model.prefill_each(shared, tails, lambda: abandoned() or cancel(), n_prefix)
         )
 
-    def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Generator[DecodedToken, None, None]:
+    def decode(
+        self,
+        sampling: Sampling,
+        max_tokens: int,
+        cancel: CancelCheck,
+        *,
+        allowed: Allowed | None = None,
+        n_top: int | None = None,
+    ) -> Generator[DecodedToken, None, None]:
         """Choose and feed one token after another; see ``Decoder.decode``.
 
         The step for the next token runs while the caller handles this one.
         """
         if max_tokens < 1:
             raise SettingsError(f"max_tokens {max_tokens} is out of range", "Use 1 or more.")
-        answer = self._thread.run(lambda _: self._native.model.begin_answer(sampling))
+        check_n_top(n_top)
+        answer = self._thread.run(lambda _: self._native.model.begin_answer(sampling, allowed, n_top))
         return self._steps(answer, max_tokens, cancel)
 
     def decode_each(
@@ -205,6 +224,19 @@ class LlamaCppDecoder:
             raise SettingsError(f"max_tokens {max_tokens} is out of range", "Use 1 or more.")
         answer = self._thread.run(lambda _: self._native.model.begin_answers(sampling, max_tokens))
         return self._steps_each(answer, cancel, is_over)
+
+    def score(
+        self, rows: npt.NDArray[Any], texts: Sequence[Sequence[int]], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Scores:
+        """How likely each of several texts is behind the prompt's ``rows``; see ``Decoder.score``."""
+        self._check_rows(rows)
+        _check_prefix(rows, n_prefix)
+        for text in texts:
+            _check_tokens(text, self._info.vocabulary_size)
+        if not texts:
+            return Scores(Prefilled(0, 0), ())
+        model = self._native.model
+        return self._thread.run(lambda abandoned: model.score(rows, texts, lambda: abandoned() or cancel(), n_prefix))
 
     def sequence_lengths(self) -> tuple[int, ...]:
         """Rows of every sequence in the KV cache, the prompt's first and then those of answers side by side."""
@@ -281,6 +313,14 @@ class LlamaCppDecoder:
 def _check_prefix(rows: npt.NDArray[Any], n_prefix: int) -> None:
     if not 0 <= n_prefix <= len(rows):
         raise EngineError(f"a prefix of {n_prefix} rows in a prompt of {len(rows)}", "It is the prompt's beginning.")
+
+
+def _check_tokens(text: Sequence[int], vocabulary_size: int) -> None:
+    if len(text) == 0:
+        raise EngineError("a text without tokens cannot be scored", "Leave it out.")
+    for token in text:
+        if not 0 <= token < vocabulary_size:
+            raise EngineError(f"token {token} is outside the vocabulary of {vocabulary_size}", "Tokenize the text.")
 
 
 def _choose_repack(settings: LlamaCppSettings, self_test: SelfTest) -> tuple[bool, tuple[str, ...]]:

@@ -47,7 +47,7 @@ def _run(path: Path, *, repack: bool) -> None:
     )
     model = NativeModel(load_library(), path, header, sizes, lambda _part: None, lambda: False)
     with suppress(QuestionError):  # the vocabulary may call it special
-        model.tokenize(_EVERY_BYTE)
+        model.vocabulary.tokenize(_EVERY_BYTE)
     rows = np.random.default_rng(0).standard_normal((_N_ROWS, header.embedding_length), dtype=np.float32)
     model.prefill(rows, lambda: False)
     model.step(model.begin_answer(Sampling()), lambda: False)

@@ -6,7 +6,7 @@ no question and no prompt template.
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,26 +21,20 @@ from gpt4roi_runtime.backends.llama_cpp_batches import RowBatch, TokenBatch
 from gpt4roi_runtime.backends.llama_cpp_branches import Branch, as_batches
 from gpt4roi_runtime.backends.llama_cpp_cache import PROMPT, NativeCache
 from gpt4roi_runtime.backends.llama_cpp_cores import FreeCores
+from gpt4roi_runtime.backends.llama_cpp_guard import CallbackGuard
 from gpt4roi_runtime.backends.llama_cpp_library import NativeLibrary
 from gpt4roi_runtime.backends.llama_cpp_pieces import split
-from gpt4roi_runtime.backends.llama_cpp_sampling import new_chain
+from gpt4roi_runtime.backends.llama_cpp_sampling import TokenSampler
+from gpt4roi_runtime.backends.llama_cpp_scoring import Fed, Texts, as_calls
 from gpt4roi_runtime.backends.llama_cpp_settings import CacheType
-from gpt4roi_runtime.errors import (
-    Cancelled,
-    ContextOverflowError,
-    EngineError,
-    NumericError,
-    QuestionError,
-    SettingsError,
-)
-from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, Prefilled, Sampling
+from gpt4roi_runtime.backends.llama_cpp_vocabulary import NativeVocabulary
+from gpt4roi_runtime.confidence import Alternative, TokenScore
+from gpt4roi_runtime.errors import Cancelled, ContextOverflowError, EngineError, NumericError, SettingsError
+from gpt4roi_runtime.llm.decoder import Allowed, AnswerToken, CancelCheck, DecodedToken, Prefilled, Sampling, Scores
+from gpt4roi_runtime.llm.logits import likeliest, log_probabilities
 
 OnProgress = Callable[[float], None]
 """Hears the part of a load that is done, 0 to 1."""
-
-_MAX_TEXT_BYTES = 1 << 20
-_ADD_BOS = False  # the prompt's template says where it stands
-_SHOW_SPECIAL = False  # a special token has no text in an answer
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,8 @@ class NativeModel:
         self._api = library.api
         self._model: Any = None
         self._context: Any = None
-        self._sampler: Any = None
+        self._sampler: TokenSampler | None = None
+        self._n_top: int | None = None
         self._answer = 0  # counts, so that an answer knows whether it is still the newest
         self._next_token: int | None = None
         self._cores = FreeCores(sizes.n_threads) if sizes.yields else None
@@ -107,7 +102,7 @@ class NativeModel:
         self._logits_at: dict[int, npt.NDArray[np.float32]] = {}
         try:
             self._model = self._load_model(path, sizes, on_progress, cancel)
-            self._vocabulary = self._api.llama_model_get_vocab(self._model)
+            self.vocabulary = NativeVocabulary(library, self._api.llama_model_get_vocab(self._model))
             self._check_model(header)
             self._context = self._make_context(sizes)
             self._read_back(sizes)
@@ -118,7 +113,7 @@ class NativeModel:
     # --- loading and freeing
 
     def _load_model(self, path: Path, sizes: NativeSizes, on_progress: OnProgress, cancel: CancelCheck) -> Any:
-        guard = _CallbackGuard(cancel)
+        guard = CallbackGuard(cancel)
 
         def progress(part: float, _user_data: object) -> bool:
             return guard.goes_on(lambda: on_progress(part))
@@ -142,7 +137,7 @@ class NativeModel:
         return model
 
     def _check_model(self, header: GgufHeader) -> None:
-        found = (self._api.llama_model_n_embd(self._model), self._api.llama_vocab_n_tokens(self._vocabulary))
+        found = (self._api.llama_model_n_embd(self._model), self.vocabulary.size)
         expected = (header.embedding_length, header.vocabulary_size)
         if found != expected:
             raise EngineError(
@@ -182,14 +177,13 @@ class NativeModel:
         self.batch_size = int(api.llama_n_batch(self._context))
         self.n_threads = self._threads_now = int(api.llama_n_threads(self._context))
         self.embedding_length = int(api.llama_model_n_embd(self._model))
-        self.vocabulary_size = int(api.llama_vocab_n_tokens(self._vocabulary))
+        self.vocabulary_size = self.vocabulary.size
         self.max_answers = min(max(1, n_sequences - 1), self.batch_size)
         self.description = self._described()
         self.weights_bytes = int(api.llama_model_size(self._model))
         self.n_weights = int(api.llama_model_n_params(self._model))
         self._rows = RowBatch(api, self.batch_size, n_sequences)
         self._tokens = TokenBatch(api, n_sequences)
-        self._piece = ctypes.create_string_buffer(256)
 
     def _described(self) -> str:
         words = ctypes.create_string_buffer(128)
@@ -202,73 +196,13 @@ class NativeModel:
         branches, self._branches = self._branches, []
         context, self._context = self._context, None
         model, self._model = self._model, None
-        for chain in (sampler, *(branch.sampler for branch in branches)):
-            if chain:
-                self._api.llama_sampler_free(chain)
+        for one in (sampler, *(branch.sampler for branch in branches)):
+            if one is not None:
+                one.free()
         if context:
             self._api.llama_free(context)
         if model:
             self._api.llama_model_free(model)
-
-    # --- the vocabulary
-
-    def tokenize(self, text: str) -> tuple[int, ...]:
-        """Ids of plain text; see ``Decoder.tokenize``."""
-        tokens = self._tokens_of(text, special=False)
-        for token in tokens:
-            if self._is_special(token):
-                raise QuestionError(
-                    f"the text contains {self._text_of(token)!r}, a token of the model's own",
-                    "Leave it out, or write it differently.",
-                )
-        return tokens
-
-    def special_token(self, piece: str) -> int:
-        """Id of the special token whose text is exactly ``piece``."""
-        tokens = self._tokens_of(piece, special=True)
-        if len(tokens) == 1 and self._is_special(tokens[0]) and self._text_of(tokens[0]) == piece:
-            return tokens[0]
-        raise EngineError(
-            f"the vocabulary has no special token {piece!r}", "The bundle's prompt does not belong to this GGUF."
-        )
-
-    def _is_special(self, token: int) -> bool:
-        api = self._api
-        kinds: int = (
-            api.LLAMA_TOKEN_ATTR_CONTROL
-            | api.LLAMA_TOKEN_ATTR_USER_DEFINED
-            | api.LLAMA_TOKEN_ATTR_UNKNOWN
-            | api.LLAMA_TOKEN_ATTR_UNUSED
-        )
-        return bool(api.llama_vocab_get_attr(self._vocabulary, token) & kinds)
-
-    def _tokens_of(self, text: str, *, special: bool) -> tuple[int, ...]:
-        try:
-            data = text.encode()
-        except UnicodeEncodeError as error:
-            raise QuestionError(
-                f"the text holds {text[error.start : error.end]!r}, which is not a character", "Type it again."
-            ) from error
-        if len(data) > _MAX_TEXT_BYTES:
-            raise QuestionError(f"the text is {len(data)} bytes long", f"Use at most {_MAX_TEXT_BYTES}.")
-        room = len(data) + 16  # a token is a byte at least; some vocabularies put a space in front
-        tokens = (self._api.llama_token * room)()
-        n = self._api.llama_tokenize(self._vocabulary, data, len(data), tokens, room, _ADD_BOS, special)
-        if n < 0:
-            raise self._failure(f"cannot split a text of {len(data)} bytes into tokens ({n})")
-        return tuple(tokens[:n])
-
-    def _text_of(self, token: int) -> str:
-        return bytes(self._api.llama_vocab_get_text(self._vocabulary, token) or b"").decode("utf-8", "replace")
-
-    def _bytes_of(self, token: int) -> bytes:
-        """What a token stands for in an answer; nothing for special tokens."""
-        api = self._api
-        n = api.llama_token_to_piece(self._vocabulary, token, self._piece, len(self._piece), 0, _SHOW_SPECIAL)
-        if n < 0:
-            self._piece = ctypes.create_string_buffer(-n)
-            n = api.llama_token_to_piece(self._vocabulary, token, self._piece, len(self._piece), 0, _SHOW_SPECIAL)
-        return self._piece.raw[: max(n, 0)]
 
     # --- prefill
 
@@ -356,7 +290,7 @@ class NativeModel:
         Not while decoding: there, a question between two tokens is soon enough, and five hundred callbacks a token
         cost 3 % of a small model's speed.
         """
-        guard = _CallbackGuard(cancel)
+        guard = CallbackGuard(cancel)
         callback = self._api.ggml_abort_callback(lambda _data: not guard.goes_on())
         guard.goes_on()
         guard.raise_if_stopped()
@@ -383,8 +317,8 @@ class NativeModel:
         self._branches.remove(branch)
         self.cache.remove(branch.sequence)
         sampler, branch.sampler = branch.sampler, None
-        if sampler:
-            self._api.llama_sampler_free(sampler)
+        if sampler is not None:
+            sampler.free()
 
     def _forget(self) -> None:
         """Empty the KV cache and end any answer."""
@@ -403,7 +337,7 @@ class NativeModel:
 
     # --- answering
 
-    def begin_answer(self, sampling: Sampling) -> int:
+    def begin_answer(self, sampling: Sampling, allowed: Allowed | None = None, n_top: int | None = None) -> int:
         """Make the sampler of the one answer to the prefilled prompt; returns the number of the answer."""
         if not self._prefilled:
             raise EngineError(
@@ -411,16 +345,17 @@ class NativeModel:
             )
         self._prefilled = False
         old, self._sampler = self._sampler, None
-        if old:
-            self._api.llama_sampler_free(old)
-        self._sampler = new_chain(self._api, sampling)
+        if old is not None:
+            old.free()
+        self._sampler = TokenSampler(self._api, self.vocabulary, sampling, allowed)
+        self._n_top = n_top
         self._next_token = None
         self._answer += 1
         return self._answer
 
     def step(self, answer: int, cancel: CancelCheck) -> DecodedToken | None:
         """Feed the token chosen last and choose the next; ``None`` at the end of the answer."""
-        if answer != self._answer:
+        if answer != self._answer or self._sampler is None:
             raise EngineError("this answer was ended by a newer prompt", "Finish one answer before the next prompt.")
         if cancel():
             self._end_answers()
@@ -429,12 +364,20 @@ class NativeModel:
             if self._n_past >= self.context_length:
                 return None
             self.feed(self._next_token)
-        self._checked_logits(-1)
-        token = int(self._api.llama_sampler_sample(self._sampler, self._context, -1))
-        if self._api.llama_vocab_is_eog(self._vocabulary, token):
+        logits = self._checked_logits(-1)
+        token = self._sampler.sample(self._context, -1, logits)
+        if self.vocabulary.ends_answer(token):
             return None
         self._next_token = token
-        return DecodedToken(token=token, text_bytes=self._bytes_of(token))
+        text_bytes = self.vocabulary.bytes_of(token)
+        return DecodedToken(token, text_bytes, None if self._n_top is None else self._score(token, self._n_top, logits))
+
+    def _score(self, token: int, n_top: int, logits: npt.NDArray[np.float32]) -> TokenScore:
+        """How likely a token is, and which are likelier."""
+        tokens = [token, *likeliest(logits, n_top)]
+        words = map(self.vocabulary.bytes_of, tokens)
+        own, *top = map(Alternative, words, log_probabilities(logits, tokens))
+        return TokenScore(own.text_bytes, own.log_probability, tuple(top))
 
     def logits(self) -> npt.NDArray[np.float32]:
         """A copy of the scores of every token to come next, float32 ``[vocabulary]``."""
@@ -477,7 +420,7 @@ class NativeModel:
             raise EngineError("there are no prompts to go on from", "Prefill them first; each gives one answer.")
         self._branched = False
         for branch in self._branches:
-            branch.sampler = new_chain(self._api, sampling)
+            branch.sampler = TokenSampler(self._api, self.vocabulary, sampling)
             branch.n_left = max_tokens
         self._answer += 1
         return self._answer
@@ -531,20 +474,64 @@ class NativeModel:
 
     def _choose(self, branch: Branch) -> Iterator[AnswerToken]:
         """The next token of a branch, and its end where that is the end."""
-        self._checked_logits(branch.logits_at)
-        token = int(self._api.llama_sampler_sample(branch.sampler, self._context, branch.logits_at))
-        if self._api.llama_vocab_is_eog(self._vocabulary, token):
+        logits = self._checked_logits(branch.logits_at)
+        token = branch.sampler.sample(self._context, branch.logits_at, logits)
+        if self.vocabulary.ends_answer(token):
             yield self._last_words(branch)
             return
         branch.next_token = token
         branch.n_left -= 1
-        yield AnswerToken(branch.number, DecodedToken(token=token, text_bytes=self._bytes_of(token)))
+        yield AnswerToken(branch.number, DecodedToken(token, self.vocabulary.bytes_of(token)))
         if branch.n_left == 0:
             yield self._last_words(branch)
 
     def _last_words(self, branch: Branch) -> AnswerToken:
         self._end_branch(branch)
         return AnswerToken(branch.number, None)
+
+    # --- texts scored, none written
+
+    def score(self, rows: EmbeddingRows, texts: Texts, cancel: CancelCheck, n_prefix: int = 0) -> Scores:
+        """Log-probabilities of all tokens of checked texts behind checked ``rows``; see ``Decoder.score``."""
+        n_longest = max(map(len, texts)) - 1
+        self._check_room(len(rows) + n_longest)
+        filled = self.prefill(rows, cancel, n_prefix)
+        firsts = log_probabilities(self._checked_logits(-1), [text[0] for text in texts])
+        found = [[first] for first in firsts]
+        self._end_answers()
+        # Without sequences to spare, there is one row a call, and texts take turns behind the prompt itself.
+        sequences = range(1, len(self.cache.lengths())) or [PROMPT]
+        n_free = self.context_length - len(rows)
+        try:
+            with self._abortable(cancel):
+                for call in as_calls(texts, sequences, min(self.max_answers, len(sequences)), n_free):
+                    self._score_call(call, texts, len(rows), found)
+        except Cancelled:
+            self._drop_texts(sequences)
+            raise
+        except BaseException:
+            self._forget()
+            raise
+        return Scores(filled, tuple(map(tuple, found)))
+
+    def _score_call(self, call: Sequence[Fed], texts: Texts, n_past: int, found: Sequence[list[float]]) -> None:
+        for row in call:
+            if row.place == 0 and row.sequence != PROMPT:
+                self.cache.fork(row.sequence)
+        tokens = [texts[row.text][row.place] for row in call]
+        places = ([n_past + row.place for row in call], [row.sequence for row in call])
+        self._call_decode(self._tokens.holding(tokens, *places))
+        for index, row in enumerate(call):
+            following = texts[row.text][row.place + 1]
+            found[row.text] += log_probabilities(self._checked_logits(index), [following])
+        self._drop_texts(row.sequence for row in call if row.place == len(texts[row.text]) - 2)
+
+    def _drop_texts(self, sequences: Iterable[int]) -> None:
+        for sequence in sequences:
+            if sequence == PROMPT:
+                self.cache.drop_unfinished()
+            else:
+                self.cache.remove(sequence)
 
     def _failure(self, problem: str) -> EngineError:
         return EngineError(f"{problem}: {self._library.log.complaints()}")
@@ -557,32 +544,3 @@ _DECODE_STATUS = {
     -2: "no memory for the graph",
     -3: "the computation failed",
 }
-
-
-class _CallbackGuard:
-    """Python called from native code: an exception must not get lost there, so it is kept and raised afterwards."""
-
-    def __init__(self, cancel: CancelCheck) -> None:
-        self._cancel = cancel
-        self._stopped = False
-        self._error: BaseException | None = None
-
-    def goes_on(self, also: Callable[[], None] | None = None) -> bool:
-        """Whether native code may go on; never raises."""
-        if self._stopped:
-            return False
-        try:
-            if also is not None:
-                also()
-            self._stopped = self._cancel()
-        except BaseException as error:  # noqa: BLE001 - raised again by raise_if_stopped, outside of native code
-            self._error = error
-            self._stopped = True
-        return not self._stopped
-
-    def raise_if_stopped(self) -> None:
-        """Raise what stopped native code, if anything did."""
-        if self._error is not None:
-            raise self._error
-        if self._stopped:
-            raise Cancelled

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from gpt4roi_runtime.arrays import EmbeddingRows, TailRows
+from gpt4roi_runtime.confidence import TokenScore
 from gpt4roi_runtime.errors import SettingsError
 
 CancelCheck = Callable[[], bool]
@@ -76,17 +77,59 @@ class Sampling:
             raise SettingsError(f"seed {self.seed} is out of range", "Use a whole number from 0 to 4294967295.")
 
 
+MAX_TOP = 20
+"""Most alternatives that are told of a token."""
+
+
+def check_n_top(n_top: int | None) -> None:
+    """Refuse a number of alternatives that nobody can want.
+
+    Raises:
+        SettingsError: It is out of its range.
+    """
+    if n_top is not None and not 0 <= n_top <= MAX_TOP:
+        raise SettingsError(f"{n_top} alternatives a token is out of range", f"Use 0 to {MAX_TOP}.")
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The only answers that may be written.
+
+    An answer is written as: the lead, one of the texts, and then the model's own end or a stop string. Up to two spaces
+    or line breaks may stand before the stop string.
+
+    Attributes:
+        texts: One or more, without white space at their ends and without control characters.
+        lead: What stands in front of every text, or an empty string.
+        stop: Strings that end an answer as well as the model's own end.
+        may_begin_with_space: Whether a space may stand before the lead and before the text.
+    """
+
+    texts: tuple[str, ...]
+    lead: str = ""
+    stop: tuple[str, ...] = ()
+    may_begin_with_space: bool = True
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that are enough for every way to write any of the texts: a token is a byte at least."""
+        longest = max(len(text.encode()) for text in self.texts)
+        return len(f" {self.lead} ".encode()) + longest + 2 + max((len(stop.encode()) for stop in self.stop), default=0)
+
+
 @dataclass(frozen=True)
 class DecodedToken:
     """One step of decoding.
 
     Attributes:
-        token: Id in the vocabulary.
-        text_bytes: Its bytes; a character may be split over several tokens.
+        token: Its id.
+        text_bytes: What it adds to the text: UTF-8 bytes, possibly a part of a character, possibly none.
+        score: How likely it was, where that was asked for.
     """
 
     token: int
     text_bytes: bytes
+    score: TokenScore | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +156,19 @@ class Prefilled:
 
     n_kept: int
     n_computed: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How likely several texts are behind one prompt.
+
+    Attributes:
+        filled: What became of the prompt's rows.
+        log_probabilities: Natural logarithms, of every token of every text: of the token behind all that precedes it.
+    """
+
+    filled: Prefilled
+    log_probabilities: tuple[tuple[float, ...], ...]
 
 
 @runtime_checkable
@@ -186,16 +242,32 @@ class Decoder(Protocol):
         """
         ...
 
-    def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Generator[DecodedToken, None, None]:
+    def decode(
+        self,
+        sampling: Sampling,
+        max_tokens: int,
+        cancel: CancelCheck,
+        *,
+        allowed: Allowed | None = None,
+        n_top: int | None = None,
+    ) -> Generator[DecodedToken, None, None]:
         """Choose and feed one token after another behind the prefilled prompt, which gives one answer.
 
         Ends at the model's end-of-generation token (which is not yielded), after ``max_tokens``, or when the context
         is full. Closing the generator stops the engine.
 
+        Args:
+            sampling: How tokens are chosen.
+            max_tokens: Most tokens.
+            cancel: Asked between tokens, from the engine's thread.
+            allowed: Where given, the answer is one of these, if ``allowed.max_tokens`` tokens may be and do fit.
+            n_top: Where given, every token has a ``score`` with so many alternatives, 0 to ``MAX_TOP``; otherwise none
+                is worked out.
+
         Raises:
-            EngineError: Nothing was prefilled since the last answer, a newer prompt ended this one, or the engine
-                failed.
-            SettingsError: ``max_tokens`` is below 1.
+            EngineError: Nothing was prefilled since the last answer, a newer prompt ended this one, the vocabulary
+                cannot write what is allowed, or the engine failed.
+            SettingsError: ``max_tokens`` is below 1, or ``n_top`` out of its range.
             NumericError: Logits that are not finite.
             Cancelled: ``cancel`` said so.
         """
@@ -240,6 +312,28 @@ class Decoder(Protocol):
             SettingsError: ``max_tokens`` is below 1.
             NumericError: Logits that are not finite.
             Cancelled: ``cancel`` said so.
+        """
+        ...
+
+    def score(
+        self, rows: EmbeddingRows, texts: Sequence[Sequence[int]], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Scores:
+        """How likely each of several texts is behind the prompt's ``rows``; chooses nothing.
+
+        The rows are computed once, and stay as ``prefill`` leaves them. Numbers do not depend on the order of the
+        texts, but on which there are: kernels round by the number of rows in a call.
+
+        Args:
+            rows: Float32 ``[t d]``.
+            texts: Ids of tokens, one or more of each text; any number of texts.
+            cancel: Asked often; True stops the work.
+            n_prefix: How many of the rows are the prefix.
+
+        Raises:
+            ContextOverflowError: Rows and the longest text are more than the context holds.
+            EngineError: As ``prefill``, a text without tokens, or a token outside the vocabulary.
+            NumericError: Rows or logits that are not finite.
+            Cancelled: ``cancel`` said so; no row of a text stays.
         """
         ...
 

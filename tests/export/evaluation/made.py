@@ -10,7 +10,7 @@ from gpt4roi_export.dialogues.training_file import write_scenes
 from gpt4roi_export.evaluation.suites import Suite, read_suite
 from gpt4roi_export.scene import RegionFacts, Scene
 from gpt4roi_runtime.bundle.folder import open_bundle
-from gpt4roi_runtime.llm.decoder import CancelCheck, DecodedToken, Sampling
+from gpt4roi_runtime.llm.decoder import Allowed, CancelCheck, DecodedToken, Sampling
 from gpt4roi_runtime.pipeline import Pipeline
 from tests.helpers.bundles import write_fake_bundle
 from tests.helpers.fakes import FakeDecoder, FakeEncoder
@@ -39,14 +39,22 @@ class Naming(FakeDecoder):
         super().__init__(context_length=4000)
         self.blind = blind
 
-    def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Iterator[DecodedToken]:
+    def decode(
+        self,
+        sampling: Sampling,
+        max_tokens: int,
+        cancel: CancelCheck,
+        *,
+        allowed: Allowed | None = None,
+        n_top: int | None = None,
+    ) -> Iterator[DecodedToken]:
         assert self.rows is not None
         codes = [round(float(code), 3) for code in self.rows[:, 0]]
         text = "".join(chr(int(code)) if code > 1 else f"@{code}@" for code in codes)
         shown = dict(re.findall(r"region(\d+) @([-\d.]+)@", text))
         said = [f"region{number} is a {self.name_at(float(x))}" for number, x in shown.items()]
         self.answer = f"{' and '.join(said)}."
-        return super().decode(sampling, max_tokens, cancel)
+        return super().decode(sampling, max_tokens, cancel, allowed=allowed, n_top=n_top)
 
     def name_at(self, x: float) -> str:
         return "heron" if self.blind else NAME_AT.get(x, "fog")
