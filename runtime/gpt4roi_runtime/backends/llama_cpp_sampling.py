@@ -4,6 +4,7 @@ Where only some answers are allowed, a grammar looks at the one token that was c
 refuses that one: in front of every choice it would cost more than the model's own step.
 """
 
+import codecs
 import ctypes
 from typing import Any
 
@@ -36,6 +37,7 @@ class TokenSampler:
     ) -> None:
         self._api = api
         self._vocabulary = vocabulary
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("strict")
         self._grammar = None if allowed is None else _new_grammar(api, vocabulary, allowed)
         try:
             self._chain = new_chain(api, sampling)
@@ -61,6 +63,7 @@ class TokenSampler:
             token = self._sample_permitted(logits)
         # Once a token, and never for one that is not permitted: llama.cpp would end the process.
         self._api.llama_sampler_accept(self._grammar, token)
+        self._utf8.decode(self._vocabulary.bytes_of(token))
         return token
 
     def free(self) -> None:
@@ -86,12 +89,26 @@ class TokenSampler:
         return int(array.data[array.selected].id)  # the chain may have moved and dropped some
 
     def _permitted(self, candidates: "_Candidates") -> "_Candidates":
-        """Those the grammar lets pass; special tokens never, though their text may be a part of what is allowed."""
+        """Those the grammar lets pass, and never a special token, though its text may be a part of what is allowed.
+
+        Nor bytes that are no UTF-8: of a character that is split over tokens, the grammar takes overlong forms too.
+        """
         candidates = candidates[self._vocabulary.may_be_text[candidates["id"]]]
         if len(candidates) > 0:
             self._api.llama_sampler_apply(self._grammar, ctypes.byref(self._as_native(candidates)))
         permitted: _Candidates = candidates[np.isfinite(candidates["logit"])]
-        return permitted
+        return permitted[np.array([self._is_text(int(token)) for token in permitted["id"]], dtype=np.bool_)]
+
+    def _is_text(self, token: int) -> bool:
+        """Whether its bytes go on with those so far."""
+        state = self._utf8.getstate()
+        try:
+            self._utf8.decode(self._vocabulary.bytes_of(token))
+        except UnicodeDecodeError:
+            return False
+        finally:
+            self._utf8.setstate(state)
+        return True
 
     def _as_native(self, candidates: "_Candidates") -> Any:
         """A view for native code, which writes into it; ``candidates`` must outlive it."""
@@ -99,7 +116,7 @@ class TokenSampler:
         return self._api.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
 
 
-_Candidates = npt.NDArray[np.void]
+_Candidates = npt.NDArray[Any]  # of _CANDIDATE
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
 
 
