@@ -32,6 +32,7 @@ from gpt4roi_runtime.prompt import (
     check_dialogue,
     lay_out,
     lay_out_opening,
+    space_behind_lead,
 )
 from gpt4roi_runtime.vision.encoder import ImageFeatures
 
@@ -144,7 +145,7 @@ class Asker:
         chunks = lay_out(template, history, question)
         token_ids = self.tokenised(chunks)
         counts = self._counts(chunks, token_ids)
-        self._check_context(sum(counts) + (only.max_tokens if only else 0))
+        self._check_context(sum(counts), only)
         return Request(
             image=image,
             regions=dict(regions),
@@ -261,13 +262,12 @@ class Asker:
 
     def _allowed(self, choices: Sequence[str]) -> Allowed:
         template = self._manifest.prompt
-        lead = template.answer_lead.strip() if template.lead_writer == "model" else ""
-        return Allowed(
-            check_choices(choices, (*template.reserved, *template.stop)),
-            lead,
-            template.stop,
-            may_begin_with_space=template.lead_writer == "model" or not template.answer_lead[-1:].isspace(),
-        )
+        checked = check_choices(choices, (*template.reserved, *template.stop))
+        if template.lead_writer == "model":
+            return Allowed(checked, template.answer_lead.strip(), template.stop)
+        if not template.answer_lead:
+            return Allowed(checked, stop=template.stop)
+        return Allowed(checked, stop=template.stop, space="required" if space_behind_lead(template) else "none")
 
     def _token_ids(self, chunk: Chunk) -> tuple[int, ...]:
         match chunk:
@@ -287,8 +287,14 @@ class Asker:
             case TextChunk() | TokenChunk():
                 return 0
 
-    def _check_context(self, n_rows: int) -> None:
+    def _check_context(self, n_rows: int, only: Allowed | None) -> None:
         room = self._decoder.info.context_length
+        if only is not None and n_rows < room < n_rows + only.max_tokens:
+            raise ContextOverflowError(
+                f"image, regions, dialogue and question take {n_rows} tokens, and an answer of the list may take "
+                f"{only.max_tokens}; the context holds {room}",
+                "Use shorter answers or a shorter question, or begin a new dialogue.",
+            )
         if n_rows >= room:
             raise ContextOverflowError(
                 f"image, regions, dialogue and question take {n_rows} tokens; the context holds {room}",

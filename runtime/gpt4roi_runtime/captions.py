@@ -33,6 +33,8 @@ class Caption(msgspec.Struct, frozen=True, omit_defaults=True):
         n_tokens: Tokens of the answer.
         name: What a detector took the box for.
         score: How sure the detector was.
+        probability: Of the answer, where it was chosen from a list.
+        choices: Probability of every answer of the list.
     """
 
     number: int
@@ -42,6 +44,8 @@ class Caption(msgspec.Struct, frozen=True, omit_defaults=True):
     n_tokens: int
     name: str | None = None
     score: float | None = None
+    probability: float | None = None
+    choices: dict[str, float] | None = None
 
 
 class Photo(msgspec.Struct, frozen=True):
@@ -57,7 +61,8 @@ def as_line(caption: Caption, layout: Literal["text", "jsonl"]) -> str:
     if layout == "jsonl":
         return msgspec.json.encode(caption).decode()
     answer = " ".join(caption.answer.split())
-    return f"{caption.number:>4}  {Box(*caption.box_px)}  {answer}"
+    how_sure = "" if caption.probability is None else f"  {caption.probability:.2f}"
+    return f"{caption.number:>4}  {Box(*caption.box_px)}  {answer}{how_sure}"
 
 
 def as_file(
@@ -91,9 +96,10 @@ def _pretty(value: object) -> str:
 def _as_csv(captions: Sequence[Caption]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(["number", "x1", "y1", "x2", "y2", "answer", "stop_reason", "n_tokens", "name", "score"])
+    asked = ["answer", "stop_reason", "n_tokens", "name", "score", "probability"]
+    writer.writerow(["number", "x1", "y1", "x2", "y2", *asked])
     for one in captions:
-        writer.writerow([one.number, *one.box_px, one.answer, one.stop_reason, one.n_tokens, one.name, one.score])
+        writer.writerow([one.number, *one.box_px, *(getattr(one, field) for field in asked)])
     return text.getvalue()
 
 

@@ -20,7 +20,7 @@ from gpt4roi_runtime.confidence import Choice, shares
 from gpt4roi_runtime.errors import ContextOverflowError, QuestionError
 from gpt4roi_runtime.events import Chosen
 from gpt4roi_runtime.llm.decoder import Scores
-from gpt4roi_runtime.prompt import Chunk, TextChunk, Turn, lay_out_answer
+from gpt4roi_runtime.prompt import Chunk, TextChunk, Turn, lay_out_answer, space_behind_lead
 
 _LEAST_REST = 2.0**-53  # what rounding may leave of a probability that is all taken
 
@@ -71,7 +71,7 @@ class Chooser:
         reserved = (*self._template.reserved, *self._template.stop)
         checked, words = check_choices(choices, reserved), check_lead(lead, reserved)
         bare = self._last_tokens(request, words)
-        whole = [self._last_tokens(request, f"{words} {choice}".lstrip()) for choice in checked]
+        whole = [self._last_tokens(request, _joined(words, choice)) for choice in checked]
         start = min(_n_common(bare, tokens) for tokens in whole)
         texts = tuple(tokens[start:] for tokens in whole)
         _check_texts(checked, texts)
@@ -103,19 +103,20 @@ class Chooser:
             prompt_text=self._asker.prompt_text(request),
             seconds=seconds,
         )
-        shown = template.answer_lead if template.lead_writer == "runtime" else ""
-        answer = shown + f"{closed.lead} {chosen.best.text}".lstrip()
+        shown = template.answer_lead + space_behind_lead(template) if template.lead_writer == "runtime" else ""
+        answer = shown + _joined(closed.lead, chosen.best.text)
         return replace(chosen, history=(*request.history, Turn(request.question, answer)))
 
     def _last_tokens(self, request: Request, answer: str) -> tuple[int, ...]:
         """Tokens from the prompt's last words on, with an answer behind them."""
-        chunks = lay_out_answer(self._template, request.chunks, answer)
+        chunks = lay_out_answer(self._template, request.chunks, space_behind_lead(self._template) + answer)
         return tuple(token for ids in self._asker.tokenised(chunks, _n_head(request.chunks)) for token in ids)
 
     def _prompt(self, request: Request, lead: str, last: tuple[int, ...]) -> Request:
         """The request with other tokens for its last words, all leads among these."""
         n_head = _n_head(request.chunks)
-        words = lay_out_answer(self._template, request.chunks, lead)[n_head:]  # one text, or none
+        answer = space_behind_lead(self._template) + lead
+        words = lay_out_answer(self._template, request.chunks, answer)[n_head:]  # one text, or none
         other = replace(
             request, chunks=request.chunks[:n_head] + words, token_ids=request.token_ids[:n_head] + (last,) * len(words)
         )
@@ -153,6 +154,10 @@ def _check_texts(choices: Sequence[str], texts: Sequence[tuple[int, ...]]) -> No
             raise QuestionError(
                 f"the choices {other!r} and {choice!r} are the same in the model's vocabulary", "Leave one of them out."
             )
+
+
+def _joined(lead: str, choice: str) -> str:
+    return f"{lead} {choice}" if lead else choice
 
 
 def _n_head(chunks: Sequence[Chunk]) -> int:

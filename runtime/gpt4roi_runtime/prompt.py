@@ -161,6 +161,12 @@ def lay_out_answer(template: Prompt, chunks: Sequence[Chunk], answer: str) -> tu
     return tuple(_joined([*chunks, TextChunk(lead + answer)]))
 
 
+def space_behind_lead(template: Prompt) -> str:
+    """What an answer has to begin with behind a lead that the runtime wrote: a space, or nothing."""
+    lead = template.answer_lead if template.lead_writer == "runtime" else ""
+    return " " if lead and not lead[-1].isspace() else ""
+
+
 def as_tokenised(template: Prompt, chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
     """The same chunks with their texts as the tokenizer must see them; some may be empty.
 

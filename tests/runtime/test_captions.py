@@ -110,3 +110,12 @@ def test_a_damaged_journal_and_a_missing_folder_are_refused(tmp_path: Path) -> N
         Journal(tmp_path / "out.json", "key")
     with pytest.raises(OutputError, match="cannot write"):
         Journal(tmp_path / "nowhere" / "out.json", "key")
+
+
+def test_a_chosen_answer_says_how_likely_it_is() -> None:
+    chosen = Caption(3, (1, 2, 3, 4), "red", "chosen", 0, probability=0.9, choices={"red": 0.9, "blue": 0.1})
+    assert as_line(chosen, "text") == "   3  1,2,3,4  red  0.90"
+    assert json.loads(as_line(chosen, "jsonl"))["choices"] == {"red": 0.9, "blue": 0.1}
+    assert "choices" not in json.loads(as_line(CUP, "jsonl"))
+    rows = list(csv.DictReader(io.StringIO(as_file([CUP, chosen], "csv", PHOTO, "What?"), newline="")))
+    assert [row["probability"] for row in rows] == ["", "0.9"]

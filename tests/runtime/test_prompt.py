@@ -20,7 +20,9 @@ from gpt4roi_runtime.prompt import (
     as_tokenised,
     check_dialogue,
     lay_out,
+    lay_out_answer,
     mentions,
+    space_behind_lead,
 )
 from tests.helpers.bundles import gpt4roi_prompt
 
@@ -312,3 +314,21 @@ def test_the_first_and_the_last_text_keep_their_outer_space() -> None:
         RegionSlot(1),
         TextChunk("A: "),
     )
+
+
+@pytest.mark.parametrize("template", [gpt4roi_prompt(), plain_prompt(answer_lead="It is ")])
+def test_an_answer_is_laid_out_as_the_next_turn_repeats_it(template: Prompt) -> None:
+    question, answer = "What is <region1>?", "a red cup"
+    chunks = lay_out_answer(template, lay_out(template, (), question), answer)
+    # what the runtime writes of an answer is a part of it, and the history says so
+    shown = template.answer_lead if template.lead_writer == "runtime" else ""
+    dialogue = lay_out(template, (Turn(question, shown + answer),), "Why?")
+    assert as_text(dialogue, 1).startswith(as_text(chunks, 1))
+    assert as_text(chunks, 1).endswith(template.answer_lead + answer)
+
+
+def test_a_space_stands_behind_a_word_of_the_runtimes() -> None:
+    assert space_behind_lead(plain_prompt()) == " "
+    assert space_behind_lead(plain_prompt(answer_lead="It is\n")) == ""
+    assert space_behind_lead(plain_prompt(answer_lead="")) == ""
+    assert space_behind_lead(gpt4roi_prompt()) == ""

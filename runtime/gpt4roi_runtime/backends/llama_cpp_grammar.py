@@ -10,6 +10,7 @@ from gpt4roi_runtime.llm.decoder import Allowed
 
 ROOT = "root"
 
+_SPACES = {"none": '""', "optional": '" "?', "required": '" "'}
 _PLAIN = frozenset(string.ascii_letters + string.digits + " ")
 
 
@@ -22,7 +23,7 @@ def grammar_of(allowed: Allowed) -> str:
     rules: list[str] = []
     words = ["space", literal(allowed.lead), "space"] if allowed.lead else ["space"]
     words.append(_tree(sorted(allowed.texts), rules))
-    rules.append('space ::= " "?' if allowed.may_begin_with_space else 'space ::= ""')
+    rules.append(f"space ::= {_SPACES[allowed.space]}")
     if allowed.stop:
         words.append("end")
         rules.append(f"end ::= (gap ({' | '.join(map(literal, allowed.stop))}))?")

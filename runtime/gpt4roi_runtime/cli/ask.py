@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from gpt4roi_runtime.bundle.manifest import Decoding
-from gpt4roi_runtime.choices import check_choices, check_lead, parse_choices
+from gpt4roi_runtime.choices import check_choices, parse_choices
 from gpt4roi_runtime.cli.console import busy, plain, print_note, reports_errors
-from gpt4roi_runtime.cli.options import ModelOptions, model_options, numbered
-from gpt4roi_runtime.confidence import Alternative, TokenScore
+from gpt4roi_runtime.cli.options import ModelOptions, given_choices, model_options, numbered
+from gpt4roi_runtime.confidence import Alternative, Choice, TokenScore
 from gpt4roi_runtime.errors import SettingsError
 from gpt4roi_runtime.events import Chosen, Done, Event, TextDelta
 from gpt4roi_runtime.geometry import Box, normalise
@@ -55,12 +55,13 @@ def command(
     **options: Any,
 ) -> None:
     """Ask QUESTION about boxes on PHOTO; the question mentions them as <region1>, <region2>, ..."""
+    words, closed = given_choices(choices, lead)
     order = _Order(
         photo,
         question,
         numbered(boxes),
-        choices=None if choices is None else check_choices(parse_choices(choices)),
-        lead=check_lead(lead),
+        choices=closed,
+        lead=words,
         only=None if only is None else check_choices(parse_choices(only)),
         n_top=n_top,
         as_json=as_json,
@@ -94,8 +95,6 @@ class _Order:
                 "--choices goes with neither --only nor --logprobs",
                 "It writes nothing and always tells probabilities; use --only to have one of the answers written.",
             )
-        if self.lead and self.choices is None:
-            raise SettingsError("--lead needs --choices", "Otherwise the model begins its answer by itself.")
         if self.overlay is not None:
             check_overlay_path(self.overlay)
 
@@ -135,9 +134,9 @@ def _choose(pipeline: Pipeline, image: EncodedImage, order: _Order) -> Chosen:
     with busy("weighing the choices"):
         chosen = pipeline.choose(image, order.question, order.regions, order.choices or (), lead=order.lead)
     if not order.as_json:
-        width = max(len(plain(choice.text)) for choice in chosen.choices)
+        width = max(len(_as_word(choice)) for choice in chosen.choices)
         for choice in chosen.ranking:
-            click.echo(f"{plain(choice.text):<{width}}  {choice.probability:.2f}")
+            click.echo(f"{_as_word(choice):<{width}}  {choice.probability:.2f}")
     return chosen
 
 
@@ -164,6 +163,10 @@ def print_answer(events: Iterator[Event], *, quiet: bool) -> Done:
                     click.echo()
                 return event
     raise AssertionError("the pipeline ends every answer with Done")
+
+
+def _as_word(choice: Choice) -> str:
+    return plain(" ".join(choice.text.split()))
 
 
 def _as_json(

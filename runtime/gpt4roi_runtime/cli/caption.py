@@ -1,7 +1,7 @@
 """`gpt4roi caption`: one question about many boxes of a photo, answered side by side."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -16,7 +16,7 @@ from gpt4roi_runtime.box_file import NamedBox, read_boxes
 from gpt4roi_runtime.captions import Caption, Journal, Layout, Photo, as_file, as_line
 from gpt4roi_runtime.cli.ask import open_pipeline
 from gpt4roi_runtime.cli.console import busy, counted, plain, print_note, reports_errors
-from gpt4roi_runtime.cli.options import ModelOptions, model_options
+from gpt4roi_runtime.cli.options import ModelOptions, given_choices, model_options
 from gpt4roi_runtime.cli.propose import whole_pixels
 from gpt4roi_runtime.errors import RegionError
 from gpt4roi_runtime.events import RegionAnswer
@@ -42,6 +42,8 @@ class _Order:
     propose: bool
     layout: Layout | None
     out: Path | None
+    choices: tuple[str, ...] | None = None
+    lead: str = ""
 
     @property
     def written_as(self) -> Layout:
@@ -59,6 +61,8 @@ class _Order:
 @click.option("--regions", "box_file", type=click.Path(path_type=Path), help="A JSON file of boxes.")
 @click.option("--propose", is_flag=True, help="Let the bundle's detector find the boxes.")
 @click.option("--question", default=DEFAULT_QUESTION, show_default=True, help="Asked about every box as <region1>.")
+@click.option("--choices", metavar="A,B,...", help="Instead of writing, tell which of these answers is likeliest.")
+@click.option("--lead", default="", metavar="WORDS", help="With --choices: its first words, such as 'region1 is'.")
 @click.option("--json", "layout", flag_value="json", help="Write one JSON object.")
 @click.option("--jsonl", "layout", flag_value="jsonl", help="Write a JSON object a line, each as soon as it is done.")
 @click.option("--csv", "layout", flag_value="csv", help="Write a table.")
@@ -73,12 +77,16 @@ def command(
     box_file: Path | None,
     propose: bool,
     question: str,
+    choices: str | None,
+    lead: str,
     layout: Layout | None,
     out: Path | None,
     **options: Any,
 ) -> None:
     """Ask one question about every one of many boxes on PHOTO; they are answered side by side."""
-    _caption(_Order(photo, question, boxes, box_file, propose, layout, out), ModelOptions(**options))
+    words, closed = given_choices(choices, lead)
+    order = _Order(photo, question, boxes, box_file, propose, layout, out, closed, words)
+    _caption(order, ModelOptions(**options))
 
 
 def _caption(order: _Order, model: ModelOptions) -> None:
@@ -119,7 +127,15 @@ class _Run:
 
     def key(self) -> str:
         """Of all that decides an answer, but for the box."""
-        decides = (self.image.key, self.order.question, sorted(asdict(self.sampling).items()), self.max_tokens)
+        order = self.order
+        decides = (
+            self.image.key,
+            order.question,
+            sorted(asdict(self.sampling).items()),
+            self.max_tokens,
+            order.choices,
+            order.lead,
+        )
         return sha256(repr(decides).encode()).hexdigest()
 
     def answer(self, journal: Journal | None, watch: Stopwatch) -> None:
@@ -148,17 +164,39 @@ class _Run:
         journal.finish()
 
     def _ask(self, pending: Sequence[int], journal: Journal | None, tick: Callable[[], None]) -> None:
-        boxes = [self.boxes[number - 1].box for number in pending]
-        for found in self.pipeline.ask_each(
-            self.image, self.order.question, boxes, sampling=self.sampling, max_tokens=self.max_tokens
-        ):
-            caption = self._caption_of(pending[found.index], found)
+        for caption in self._written(pending) if self.order.choices is None else self._chosen(pending):
             self.done[caption.number] = caption
             if journal is not None:
                 journal.add(caption)
             elif (layout := self.order.written_as) in ("text", "jsonl"):
                 click.echo(plain(as_line(caption, layout)))
             tick()
+
+    def _written(self, pending: Sequence[int]) -> Iterator[Caption]:
+        boxes = [self.boxes[number - 1].box for number in pending]
+        for found in self.pipeline.ask_each(
+            self.image, self.order.question, boxes, sampling=self.sampling, max_tokens=self.max_tokens
+        ):
+            yield self._caption_of(pending[found.index], found)
+
+    def _chosen(self, pending: Sequence[int]) -> Iterator[Caption]:
+        order = self.order
+        for number in pending:
+            given = self.boxes[number - 1]
+            chosen = self.pipeline.choose(
+                self.image, order.question, {1: given.box}, order.choices or (), lead=order.lead
+            )
+            yield Caption(
+                number=number,
+                box_px=given.box.xyxy,
+                answer=chosen.best.text,
+                stop_reason="chosen",
+                n_tokens=0,
+                name=given.name,
+                score=None if given.score is None else round(given.score, 4),
+                probability=chosen.best.probability,
+                choices={choice.text: choice.probability for choice in chosen.choices},
+            )
 
     def _caption_of(self, number: int, found: RegionAnswer) -> Caption:
         given = self.boxes[number - 1]

@@ -10,7 +10,9 @@ import click
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.backends.load import EngineSettings
 from gpt4roi_runtime.bundle.manifest import Decoding
+from gpt4roi_runtime.choices import check_choices, check_lead, parse_choices
 from gpt4roi_runtime.cli.console import bundle_option
+from gpt4roi_runtime.errors import SettingsError
 from gpt4roi_runtime.geometry import Box, parse_box
 from gpt4roi_runtime.image import DEFAULT_MAX_PIXELS
 from gpt4roi_runtime.llm.decoder import Sampling
@@ -59,6 +61,20 @@ def numbered(texts: tuple[str, ...]) -> dict[int, Box]:
         RegionError: A text is not a box.
     """
     return {number: parse_box(text) for number, text in enumerate(texts, start=1)}
+
+
+def given_choices(choices: str | None, lead: str) -> tuple[str, tuple[str, ...] | None]:
+    """What stands before every choice, and the choices, if any were typed.
+
+    Raises:
+        QuestionError: One of them cannot be an answer.
+        SettingsError: There are first words, and no choices behind them.
+    """
+    if choices is not None:
+        return check_lead(lead), check_choices(parse_choices(choices))
+    if lead:
+        raise SettingsError("--lead needs --choices", "Otherwise the model begins its answer by itself.")
+    return "", None
 
 
 _DEFAULTS = Sampling()

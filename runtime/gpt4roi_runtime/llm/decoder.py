@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from gpt4roi_runtime.arrays import EmbeddingRows, TailRows
 from gpt4roi_runtime.confidence import TokenScore
@@ -102,13 +102,13 @@ class Allowed:
         texts: One or more, without white space at their ends and without control characters.
         lead: What stands in front of every text, or an empty string.
         stop: Strings that end an answer as well as the model's own end.
-        may_begin_with_space: Whether a space may stand before the lead and before the text.
+        space: Whether one stands before the lead, and before the text.
     """
 
     texts: tuple[str, ...]
     lead: str = ""
     stop: tuple[str, ...] = ()
-    may_begin_with_space: bool = True
+    space: Literal["none", "optional", "required"] = "optional"
 
     @property
     def max_tokens(self) -> int:

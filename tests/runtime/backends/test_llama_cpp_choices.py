@@ -227,7 +227,8 @@ def test_every_text_can_be_written(decoder: LlamaCppDecoder) -> None:
     for texts in LISTS.values():
         for text in texts:
             assert written(decoder, Allowed((text,)), HOT) in (text, f" {text}")
-            assert written(decoder, Allowed((text,), may_begin_with_space=False), HOT) == text
+            assert written(decoder, Allowed((text,), space="none"), HOT) == text
+            assert written(decoder, Allowed((text,), space="required"), HOT) == f" {text}"
 
 
 def test_what_would_be_written_anyway_is_written_alike(decoder: LlamaCppDecoder) -> None:
@@ -239,7 +240,7 @@ def test_what_would_be_written_anyway_is_written_alike(decoder: LlamaCppDecoder)
         text = b"".join(step.text_bytes for step in free).decode("ascii", "replace")
         if "\ufffd" not in text and text.isprintable() and all(step.text_bytes for step in free) and free:
             decoder.prefill(rows, never, N_PREFIX)
-            allowed = Allowed((text, "something else"), may_begin_with_space=False)
+            allowed = Allowed((text, "something else"), space="none")
             again = list(decoder.decode(Sampling(1.0, 0, 1.0, seed), 2, never, allowed=allowed))
             assert again == free
             n_alike += 1
@@ -263,7 +264,7 @@ def test_a_lead_comes_first_and_a_stop_string_may_end(decoder: LlamaCppDecoder) 
 
 def test_a_text_that_looks_like_a_special_token_is_written_in_letters(decoder: LlamaCppDecoder) -> None:
     for text in ("<|im_end|>", "<bbox>", "</s>", "<unk>"):
-        allowed = Allowed((text,), may_begin_with_space=False)
+        allowed = Allowed((text,), space="none")
         decoder.prefill(PROMPT, never, N_PREFIX)
         steps = list(decoder.decode(HOT, allowed.max_tokens, never, allowed=allowed))
         assert b"".join(step.text_bytes for step in steps).decode() == text
