@@ -115,3 +115,43 @@ def test_logits_side_by_side_differ_by_rounding_alone(pipeline: Pipeline, cup: E
         _, alone = ask(pipeline, cup, box)
         assert np.abs(found - alone).max() < 2.0 < 0.1 * (alone.max() - alone.min())
         assert found.argmax() == alone.argmax()
+
+
+def test_a_choice_leaves_the_next_question_as_it_found_it(pipeline: Pipeline, cup: EncodedImage) -> None:
+    forget(pipeline)
+    cold, expected = ask(pipeline, cup, CUP)
+    forget(pipeline)
+    chosen = pipeline.choose(cup, "Is <region1> a dog?", {1: CUP}, ["Yes", "No", *(f"dog {n}" for n in range(20))])
+    assert chosen.best.text == "No"
+    assert isinstance(pipeline.decoder, LlamaCppDecoder)
+    assert set(pipeline.decoder.sequence_lengths()[1:]) == {0}
+    done, logits = ask(pipeline, cup, CUP)
+    np.testing.assert_array_equal(logits, expected)
+    assert done.answer == cold.answer
+
+
+def test_what_is_written_token_by_token_is_as_likely_as_its_choice(pipeline: Pipeline, cup: EncodedImage) -> None:
+    """The greedy answer's own tokens, read off while it is written, sum up to the score of its text."""
+    for question in ("What color is <region1>?", "Is <region1> a dog?"):
+        *_, done = pipeline.ask(cup, question, {1: CUP}, n_top=0)
+        assert isinstance(done, Done)
+        (choice,) = pipeline.choose(cup, question, {1: CUP}, [done.answer]).choices
+        assert choice.probability == 1
+        assert choice.n_tokens == done.n_answer_tokens
+        assert choice.log_likelihood == pytest.approx(sum(one.log_probability for one in done.tokens), abs=0.5)
+
+
+def test_a_lead_is_prompt_and_a_restriction_to_the_answer_changes_nothing(
+    pipeline: Pipeline, cup: EncodedImage
+) -> None:
+    question = "What color is <region1>?"
+    *_, free = pipeline.ask(cup, question, {1: CUP})
+    assert isinstance(free, Done)
+    *_, restricted = pipeline.ask(cup, question, {1: CUP}, allowed=["none", "region1 is", free.answer])
+    assert isinstance(restricted, Done)
+    assert restricted.answer == free.answer
+    assert restricted.n_answer_tokens == free.n_answer_tokens
+    words = free.answer.removesuffix(".").split()
+    chosen = pipeline.choose(cup, question, {1: CUP}, ["purple", words[-1]], lead=" ".join(words[:-1]))
+    assert chosen.best.text == words[-1]
+    assert chosen.history[-1].answer == free.answer.removesuffix(".")

@@ -15,8 +15,8 @@ from gpt4roi_runtime.backends.llama_cpp_first_run import CONTEXT_LENGTH, REFUSED
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings, usable_cores
-from gpt4roi_runtime.errors import Gpt4RoiError, QuestionError
-from gpt4roi_runtime.llm.decoder import Sampling
+from gpt4roi_runtime.errors import EngineError, Gpt4RoiError, QuestionError
+from gpt4roi_runtime.llm.decoder import Allowed, Sampling
 
 _N_ROWS = 8  # more than one row and a single one take different paths
 _EVERY_BYTE = "".join(map(chr, (*range(0x801), *range(0x1000, 0xE000, 0x1000), *range(0xE000, 0x110000, 0x1000))))
@@ -24,7 +24,7 @@ _EVERY_BYTE = "".join(map(chr, (*range(0x801), *range(0x1000, 0xE000, 0x1000), *
 
 
 def main(path: Path, *, repack: bool) -> int:
-    """Load the model, feed it rows, draw a token and feed one; prints the success."""
+    """Load the model, feed it rows, draw tokens, feed and score some; prints the success."""
     leave_no_core_dump()
     try:
         _run(path, repack=repack)
@@ -53,6 +53,10 @@ def _run(path: Path, *, repack: bool) -> None:
     model.step(model.begin_answer(Sampling()), lambda: False)
     model.feed(header.vocabulary_size - 1)  # whatever was drawn, which may be the end of the answer
     model.logits()
+    model.score(rows, [(0, header.vocabulary_size - 1, 0)], lambda: False)
+    model.prefill(rows, lambda: False)
+    with suppress(EngineError):  # the vocabulary may lack the letter
+        model.step(model.begin_answer(Sampling(), Allowed(("a",)), n_top=1), lambda: False)
     model.free()
 
 
