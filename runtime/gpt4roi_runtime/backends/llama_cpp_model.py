@@ -370,9 +370,11 @@ class NativeModel:
             return None
         self._next_token = token
         text_bytes = self.vocabulary.bytes_of(token)
-        return DecodedToken(token, text_bytes, None if self._n_top is None else self._score(token, self._n_top, logits))
+        return DecodedToken(
+            token, text_bytes, None if self._n_top is None else self._how_likely(token, self._n_top, logits)
+        )
 
-    def _score(self, token: int, n_top: int, logits: npt.NDArray[np.float32]) -> TokenScore:
+    def _how_likely(self, token: int, n_top: int, logits: npt.NDArray[np.float32]) -> TokenScore:
         """How likely a token is, and which are likelier."""
         tokens = [token, *likeliest(logits, n_top)]
         words = map(self.vocabulary.bytes_of, tokens)

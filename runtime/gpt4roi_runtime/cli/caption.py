@@ -235,6 +235,8 @@ class _Run:
             },
             "engines": {"vision": self.pipeline.encoder.engine, "language": info.engine},
         }
+        if order.choices is not None:
+            more |= {"choices": order.choices, "lead": order.lead}
         captions = [self.done[number] for number in sorted(self.done)]
         photo = Photo(path, self.image.width_px, self.image.height_px)
         return as_file(captions, order.written_as, photo, order.question, more)
