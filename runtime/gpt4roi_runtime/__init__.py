@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gpt4roi_runtime.events import Chosen, Done, Event, RegionAnswer, TextDelta
     from gpt4roi_runtime.geometry import Box, parse_box
     from gpt4roi_runtime.image import load_image
+    from gpt4roi_runtime.image_store import ImageStore
     from gpt4roi_runtime.llm.decoder import Sampling
     from gpt4roi_runtime.overlay import draw_regions, region_colour, save_overlay
     from gpt4roi_runtime.pipeline import EncodedImage, Pipeline, Proposer
@@ -71,6 +72,7 @@ _HOMES = {
     "events": ("Chosen", "Done", "Event", "RegionAnswer", "TextDelta"),
     "geometry": ("Box", "parse_box"),
     "image": ("load_image",),
+    "image_store": ("ImageStore",),
     "llm.decoder": ("Sampling",),
     "overlay": ("draw_regions", "region_colour", "save_overlay"),
     "pipeline": ("EncodedImage", "Pipeline", "Proposer"),
@@ -98,6 +100,7 @@ __all__ = [
     "Event",
     "Gpt4RoiError",
     "ImageError",
+    "ImageStore",
     "InputError",
     "LlamaCppSettings",
     "Manifest",

@@ -46,7 +46,8 @@ class EncodedImage:
         height_px: Its height.
         features: Image embeddings and pyramid.
         bundle_id: Of the bundle that made them.
-        seconds: Wall-clock seconds of ``preprocess`` and ``encode``.
+        seconds: Wall-clock seconds of ``preprocess`` and ``encode``, or of ``reopen`` where the features came from a
+            store; of ``keep`` where they went into one.
         key: SHA-256 of the photo's size and pixels, the preprocessing and the bundle's id, as 64 hex digits: equal for
             the same photo only. Empty where nobody worked it out.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 
-from gpt4roi_runtime.arrays import RegionEmbeddings, RgbImage
+from gpt4roi_runtime.arrays import EmbeddingRows, RegionEmbeddings, RgbImage
 from gpt4roi_runtime.asking import Asker, Request, Writing, image_key
 from gpt4roi_runtime.asking import EncodedImage as EncodedImage
 from gpt4roi_runtime.backends.load import EngineSettings, detector_of, load_detector, load_engines
@@ -18,11 +18,13 @@ from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
 from gpt4roi_runtime.choosing import Chooser, ClosedRequest
 from gpt4roi_runtime.events import Chosen, Done, Event, RegionAnswer, TextDelta
 from gpt4roi_runtime.geometry import Box, normalise
+from gpt4roi_runtime.image_store import ImageStore
+from gpt4roi_runtime.keeping import ImageKeeper
 from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder, Prefilled, Sampling, check_n_top
 from gpt4roi_runtime.prompt import Turn
 from gpt4roi_runtime.timing import Stopwatch
 from gpt4roi_runtime.vision.detector import Detector
-from gpt4roi_runtime.vision.encoder import Encoder
+from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures
 from gpt4roi_runtime.vision.preprocess import preprocess
 from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES, Proposal, check_settings, propose
 
@@ -83,6 +85,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         decoder: The language engine.
         load_s: Wall-clock seconds of checking and loading.
         settings: What the engines were loaded with.
+        store: Where images are kept on disk; None keeps them in memory alone.
     """
 
     def __init__(
@@ -92,19 +95,28 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         decoder: Decoder,
         load_s: float = 0.0,
         settings: EngineSettings | None = None,
+        store: ImageStore | None = None,
     ) -> None:
         self.bundle = bundle
         self.encoder = encoder
         self.decoder = decoder
         self.load_s = load_s
         self.settings = settings or EngineSettings()
+        self.store = store
         self._asker = Asker(bundle, decoder)
         self._chooser = Chooser(self._asker, bundle.manifest.prompt, decoder.info.context_length)
+        self._keeper = ImageKeeper(store, bundle, encoder, decoder, self.settings.vision_threads)
         self._proposer: Proposer | None = None
 
     @classmethod
-    def open(cls, folder: Path, settings: EngineSettings | None = None) -> "Pipeline":
+    def open(cls, folder: Path, settings: EngineSettings | None = None, store: ImageStore | None = None) -> "Pipeline":
         """Check the bundle at ``folder``, hashes included, and load its engines.
+
+        Args:
+            folder: Of the bundle.
+            settings: Of the engines; defaults suit this machine.
+            store: Keeps on disk what was computed of every image, so that another day it need not be; what is answered
+                is the same with it and without. By default nothing is kept: it tells what the photos show.
 
         Raises:
             BundleError: The folder is not a bundle, or not what its manifest says.
@@ -114,7 +126,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         bundle = open_bundle(folder)
         settings = settings or EngineSettings()
         encoder, decoder = load_engines(bundle, settings)
-        return cls(bundle, encoder, decoder, perf_counter() - started_s, settings)
+        return cls(bundle, encoder, decoder, perf_counter() - started_s, settings, store)
 
     def propose(
         self, image: RgbImage, *, threshold: float | None = None, max_boxes: int = DEFAULT_MAX_BOXES
@@ -140,7 +152,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         return self._proposer.propose(image, threshold=threshold, max_boxes=max_boxes)
 
     def encode(self, image: RgbImage) -> EncodedImage:
-        """Run the encode graph on a photo, uint8 ``[h w 3]``: once an image.
+        """Run the encode graph on a photo, uint8 ``[h w 3]``: once an image, or not at all if the store has it.
 
         Raises:
             EngineError: The engine failed.
@@ -149,9 +161,15 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         watch = Stopwatch()
         with watch.measure("preprocess"):
             key = image_key(image, self.bundle)
-            pixels = preprocess(image, self.bundle.manifest.vision.preprocessing)
-        with watch.measure("encode"):
-            features = self.encoder.encode(pixels)
+        features = self._stored_features(key, watch)
+        if features is None:
+            with watch.measure("preprocess"):
+                pixels = preprocess(image, self.bundle.manifest.vision.preprocessing)
+            with watch.measure("encode"):
+                features = self.encoder.encode(pixels)
+            if self.store is not None:
+                with watch.measure("keep"):
+                    self._keeper.keep_features(key, features)
         height_px, width_px = image.shape[:2]
         return EncodedImage(width_px, height_px, features, self.bundle.id, watch.seconds, key)
 
@@ -175,7 +193,11 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             Cancelled: ``cancel`` said so.
         """
         self._asker.check_image(image)
-        return self.decoder.prepare(self._asker.prefix_rows(image), cancel)
+        prefix = self._asker.prefix_rows(image)
+        self._keeper.bring_back_prefix(prefix)
+        filled = self.decoder.prepare(prefix, cancel)
+        self._keeper.keep_prefix(prefix)
+        return filled
 
     def ask(
         self,
@@ -329,6 +351,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         with watch.measure("rows"):
             rows = self._asker.rows(request, regions)
         with watch.measure("prefill"):
+            self._keeper.bring_back_prefix(rows[: request.n_prefix])
             filled = self.decoder.prefill(rows, cancel, request.n_prefix)
         writing = Writing(request, self.bundle)
         yield from map(TextDelta, tuple(writing.parts))
@@ -345,6 +368,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         if delta := writing.finish():
             yield TextDelta(delta)
         watch.add("decode", perf_counter() - decode_started_s)
+        self._keep_prefix(rows[: request.n_prefix], watch)
         yield self._done(writing, request, filled.n_kept, watch.seconds)
 
     def _answer_each(self, requests: Sequence[Request], cancel: CancelCheck) -> Iterator[RegionAnswer]:
@@ -373,6 +397,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             shared = self._asker.rows(one, {}, 0, one.first_region)
             tails = [self._asker.rows(one, {1: regions[index]}, one.first_region) for index in boxes]
         with watch.measure("prefill"):
+            self._keeper.bring_back_prefix(shared[: one.n_prefix])
             filled = self.decoder.prefill_each(shared, tails, cancel, one.n_prefix)
         writings = [Writing(request, self.bundle) for request in requests]
         decode_started_s = perf_counter()
@@ -389,6 +414,21 @@ class Pipeline(AbstractContextManager["Pipeline"]):
                     seconds = {**watch.seconds, "decode": perf_counter() - decode_started_s}
                     n_kept = filled.n_kept if step.answer == 0 else len(shared)
                     yield step.answer, self._done(writing, requests[step.answer], n_kept, seconds)
+        self._keep_prefix(shared[: one.n_prefix], watch)
+
+    def _stored_features(self, key: str, watch: Stopwatch) -> ImageFeatures | None:
+        """What the store has of an image; time is only booked where it has."""
+        started_s = perf_counter()
+        features = self._keeper.features(key)
+        if features is not None:
+            watch.add("reopen", perf_counter() - started_s)
+        return features
+
+    def _keep_prefix(self, prefix: EmbeddingRows, watch: Stopwatch) -> None:
+        """When the answer is there: nobody shall wait for the disk before."""
+        if self.store is not None:
+            with watch.measure("keep"):
+                self._keeper.keep_prefix(prefix)
 
     def _done(self, writing: Writing, request: Request, n_kept_rows: int, seconds: dict[str, float]) -> Done:
         context_length = self.decoder.info.context_length

@@ -14,18 +14,22 @@ _PIECE_BYTES = 1 << 20
 
 
 @contextmanager
-def written_aside(target: Path) -> Iterator[BinaryIO]:
+def written_aside(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     """A binary file that becomes ``target`` when the block ends well, and vanishes when it does not.
 
     The file lies in the target's folder, so that the rename stays on one disk; readers see the old content or the
     new, never a half.
+
+    Args:
+        target: The file to be.
+        private: Nobody but its owner may read it.
 
     Raises:
         OutputError: The folder is missing or read-only, the disk is full, or the rename failed.
     """
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with aside.open("xb") as file:
+        with open(aside, "xb", opener=_for_owner if private else None) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -50,6 +54,10 @@ def sha256_of(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
             if on_bytes is not None:
                 on_bytes(len(piece))
     return digest.hexdigest()
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
 
 
 def _cannot_write(target: Path, error: OSError) -> OutputError:

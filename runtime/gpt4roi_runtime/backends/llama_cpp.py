@@ -6,7 +6,8 @@ Does not call native code itself, and knows no prompt template.
 import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import numpy.typing as npt
 from gpt4roi_runtime.arrays import EmbeddingRows
 from gpt4roi_runtime.backends.gguf_embeddings import TokenEmbeddings, import_quants
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
+from gpt4roi_runtime.backends.llama_cpp_child import library_identity
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, load_library
 from gpt4roi_runtime.backends.llama_cpp_memory import check_cache_types, check_memory, kept_budget
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes, OnProgress
+from gpt4roi_runtime.backends.llama_cpp_pieces import Piece, split
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.backends.llama_cpp_settings import MAX_ANSWERS, LlamaCppSettings
 from gpt4roi_runtime.backends.llama_cpp_thread import Abandoned, EngineThread, Job
@@ -30,10 +33,15 @@ from gpt4roi_runtime.llm.decoder import (
     DecodedToken,
     DecoderInfo,
     Prefilled,
+    PrefixFacts,
     Sampling,
     Scores,
     check_n_top,
 )
+
+_CHANGE_NO_BIT = ("n_threads", "yields", "kept_bytes")
+"""Sizes that a prefix's state does not depend on; of threads, the tests see to that."""
+_MOST_OVERHEAD_BYTES, _MOST_OVERHEAD_BYTES_PER_ROW = 1 << 16, 64
 
 
 @dataclass
@@ -51,11 +59,15 @@ class _Native:
 class LlamaCppDecoder:
     """A GGUF loaded by llama.cpp, with a prompt and up to 16 answers in its KV cache. Made by ``load``.
 
-    Keeps the ``Decoder`` promise. It frees itself when it is closed, collected, or when the interpreter ends.
+    Keeps the promises of ``Decoder`` and ``WritesPrefixes``. It frees itself when it is closed, collected, or when the
+    interpreter ends.
     """
 
-    def __init__(self, thread: EngineThread, native: _Native, notes: tuple[str, ...], system: str) -> None:
+    def __init__(
+        self, thread: EngineThread, native: _Native, notes: tuple[str, ...], system: str, states: "_States"
+    ) -> None:
         model = native.model
+        self._states = states
         self._thread = thread
         self._native = native
         self._free = weakref.finalize(self, thread.stop, native.free)
@@ -147,7 +159,7 @@ class LlamaCppDecoder:
         except BaseException:
             thread.stop(lambda: _free_all(loaded))
             raise
-        return cls(thread, native, notes, system)
+        return cls(thread, native, notes, system, _States.of(header, sizes, system))
 
     @property
     def info(self) -> DecoderInfo:
@@ -193,6 +205,22 @@ class LlamaCppDecoder:
         return self._thread.run(
             lambda abandoned: model.prefill_each(shared, tails, lambda: abandoned() or cancel(), n_prefix)
         )
+
+    def prefix_facts(self, prefix: npt.NDArray[Any]) -> PrefixFacts:
+        """What is known of a prefix without computing it; see ``WritesPrefixes.prefix_facts``."""
+        pieces = self._pieces(prefix)
+        is_there = self._thread.run(lambda _: self._native.model.cache.holds(pieces))
+        return PrefixFacts(self._states.key_of(pieces), is_there, self._states.most_bytes(len(prefix)))
+
+    def write_prefix(self, prefix: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
+        """The state of a prefix that is there; see ``WritesPrefixes.write_prefix``."""
+        pieces = self._pieces(prefix)
+        return self._thread.run(lambda _: self._native.model.write_prefix(pieces))
+
+    def read_prefix(self, prefix: npt.NDArray[Any], state: npt.NDArray[np.uint8]) -> bool:
+        """Put a prefix into the KV cache from its state; see ``WritesPrefixes.read_prefix``."""
+        pieces, whole = self._pieces(prefix), np.ascontiguousarray(state, dtype=np.uint8)
+        return self._thread.run(lambda _: self._native.model.read_prefix(pieces, whole))
 
     def decode(
         self,
@@ -291,6 +319,10 @@ class LlamaCppDecoder:
         model = self._native.model
         return self._thread.submit(lambda abandoned: model.step(answer, lambda: abandoned() or cancel()))
 
+    def _pieces(self, prefix: npt.NDArray[Any]) -> tuple[Piece, ...]:
+        self._check_rows(prefix)
+        return split(prefix, len(prefix), self._info.batch_size)
+
     def _check_rows(self, rows: npt.NDArray[Any]) -> None:
         width = self._info.embedding_length
         kind = getattr(rows, "dtype", type(rows).__name__)
@@ -308,6 +340,34 @@ class LlamaCppDecoder:
             raise NumericError(
                 f"row {first} of the prompt holds NaN or infinity", "The encoder's output is broken; verify the bundle."
             )
+
+
+@dataclass(frozen=True)
+class _States:
+    """What tells the states of prefixes apart, and how large they can be.
+
+    Attributes:
+        identity: Hash of build, machine and settings.
+        most_bytes_per_row: Of a KV cache of float32; no type is wider.
+    """
+
+    identity: str
+    most_bytes_per_row: int
+
+    @classmethod
+    def of(cls, header: GgufHeader, sizes: NativeSizes, system: str) -> "_States":
+        decides = {name: value for name, value in sorted(asdict(sizes).items()) if name not in _CHANGE_NO_BIT}
+        build = (PINNED_VERSION, library_identity(), system)
+        identity = sha256(repr((build, header.embedding_length, decides)).encode()).hexdigest()
+        return cls(identity, 2 * header.kv_cache_bytes(1) + _MOST_OVERHEAD_BYTES_PER_ROW)
+
+    def key_of(self, pieces: Sequence[Piece]) -> str:
+        """Of a prefix, 64 hex digits; its last piece's key tells of all rows and of how they are split."""
+        return sha256(f"{self.identity} {pieces[-1].end} {pieces[-1].key.hex()}".encode()).hexdigest()
+
+    def most_bytes(self, n_rows: int) -> int:
+        """More than the state of so many rows can take."""
+        return _MOST_OVERHEAD_BYTES + n_rows * self.most_bytes_per_row
 
 
 def _check_prefix(rows: npt.NDArray[Any], n_prefix: int) -> None:

@@ -75,6 +75,28 @@ class NativeCache:
         if end == 0 or not self._cut(end):
             self.forget()
 
+    def holds(self, prefix: Sequence[Piece]) -> bool:
+        """Whether a prefix lies here or aside."""
+        return n_common(self.pieces, prefix) == len(prefix) or self.aside.look(prefix[-1].key) is not None
+
+    def write(self, prefix: Sequence[Piece]) -> State | None:
+        """A prefix that lies here or aside as bytes; of a prompt that begins with it, only the prefix stays."""
+        state = self.aside.look(prefix[-1].key)
+        if state is not None or n_common(self.pieces, prefix) < len(prefix):
+            return state
+        self.pieces = tuple(prefix)
+        self.drop_unfinished()
+        return self._written(self._size()) if self.pieces else None
+
+    def read(self, prefix: Sequence[Piece], state: State) -> bool:
+        """Make the cache hold a prefix and nothing else, from its bytes; where that fails, nothing."""
+        if self._n_prefix:
+            self._put_aside()
+        is_there = self._bring_back(state, prefix)
+        self.pieces = tuple(prefix) if is_there else ()
+        self._n_prefix = len(self.pieces)
+        return is_there
+
     def fork(self, sequence: int) -> None:
         """Let another, empty sequence begin with all rows of the prompt; costs nothing."""
         self._check(sequence)
@@ -109,18 +131,28 @@ class NativeCache:
         prefix = self.pieces[self._n_prefix - 1]
         if not self.aside.takes(1) or not self._cut(prefix.end):
             return
-        n_bytes = int(self._api.llama_state_seq_get_size(self._context, PROMPT))
-        if n_bytes == 0 or not self.aside.takes(n_bytes):
-            return
-        state = np.empty(n_bytes, dtype=np.uint8)
-        if self._api.llama_state_seq_get_data(self._context, _address(state), n_bytes, PROMPT) == n_bytes:
+        n_bytes = self._size()
+        if self.aside.takes(n_bytes) and (state := self._written(n_bytes)) is not None:
             self.aside.put(prefix.key, state)
+
+    def _size(self) -> int:
+        """Bytes of the prompt's sequence, written out."""
+        return int(self._api.llama_state_seq_get_size(self._context, PROMPT))
+
+    def _written(self, n_bytes: int) -> State | None:
+        """The prompt's sequence written out, or None where that fails or there is no memory for it."""
+        try:
+            state = np.empty(n_bytes, dtype=np.uint8)
+        except MemoryError:
+            return None
+        n_written = self._api.llama_state_seq_get_data(self._context, _address(state), n_bytes, PROMPT)
+        return state if 0 < n_written == n_bytes else None
 
     def _bring_back(self, state: State, prefix: Sequence[Piece]) -> bool:
         """Read a prefix in again; a sequence that could not be read whole must not stay, it could not be written."""
         self.forget()
         n_read = self._api.llama_state_seq_set_data(self._context, _address(state), state.nbytes, PROMPT)
-        if n_read == 0 or self._length(PROMPT) != prefix[-1].end:
+        if n_read != state.nbytes or self._length(PROMPT) != prefix[-1].end or self._size() != n_read:
             self.forget()
             return False
         return True

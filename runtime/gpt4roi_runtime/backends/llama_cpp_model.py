@@ -23,7 +23,7 @@ from gpt4roi_runtime.backends.llama_cpp_cache import PROMPT, NativeCache
 from gpt4roi_runtime.backends.llama_cpp_cores import FreeCores
 from gpt4roi_runtime.backends.llama_cpp_guard import CallbackGuard
 from gpt4roi_runtime.backends.llama_cpp_library import NativeLibrary
-from gpt4roi_runtime.backends.llama_cpp_pieces import split
+from gpt4roi_runtime.backends.llama_cpp_pieces import Piece, State, split
 from gpt4roi_runtime.backends.llama_cpp_sampling import TokenSampler
 from gpt4roi_runtime.backends.llama_cpp_scoring import Fed, Texts, as_calls
 from gpt4roi_runtime.backends.llama_cpp_settings import CacheType
@@ -250,6 +250,17 @@ class NativeModel:
             raise
         self._branched = True
         return Prefilled(filled.n_kept, filled.n_computed + sum(map(len, tails)))
+
+    def write_prefix(self, prefix: Sequence[Piece]) -> State | None:
+        """A prefix as bytes; see ``WritesPrefixes.write_prefix``."""
+        self._end_answers()
+        return self.cache.write(prefix)
+
+    def read_prefix(self, prefix: Sequence[Piece], state: State) -> bool:
+        """Put a prefix into the KV cache; see ``WritesPrefixes.read_prefix``."""
+        self._check_room(prefix[-1].end)
+        self._end_answers()
+        return self.cache.read(prefix, state)
 
     def _check_room(self, n_rows: int) -> None:
         if n_rows > self.context_length - 1:

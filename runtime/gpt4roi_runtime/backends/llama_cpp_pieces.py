@@ -88,3 +88,7 @@ class KeptAside:
     def take(self, key: bytes) -> State | None:
         """The prefix, which is kept here no longer, or None: in the cache and here it would take the bytes of two."""
         return self._states.pop(key, None)
+
+    def look(self, key: bytes) -> State | None:
+        """The same, and it stays here."""
+        return self._states.get(key)

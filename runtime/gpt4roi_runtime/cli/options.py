@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import platformdirs
 
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.backends.load import EngineSettings
@@ -15,6 +16,7 @@ from gpt4roi_runtime.cli.console import bundle_option
 from gpt4roi_runtime.errors import SettingsError
 from gpt4roi_runtime.geometry import Box, parse_box
 from gpt4roi_runtime.image import DEFAULT_MAX_PIXELS
+from gpt4roi_runtime.image_store import DEFAULT_BUDGET_BYTES, ImageStore
 from gpt4roi_runtime.llm.decoder import Sampling
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,13 +35,27 @@ class ModelOptions:
     threads: int | None
     context: int | None
     max_pixels: int
+    kept_mb: int | None
+    keep_images: bool
+    store: Path | None
+    store_mb: int
 
     def engines(self) -> EngineSettings:
         """Settings for opening the bundle."""
         return EngineSettings(
             vision_threads=self.threads or 0,
-            language=LlamaCppSettings(n_threads=self.threads, context_length=self.context),
+            language=LlamaCppSettings(
+                n_threads=self.threads,
+                context_length=self.context,
+                kept_bytes=None if self.kept_mb is None else self.kept_mb << 20,
+            ),
         )
+
+    def image_store(self, on_note: Callable[[str], None]) -> ImageStore | None:
+        """Where photos are kept on disk, if the user wants them to be."""
+        if self.store is None and not self.keep_images:
+            return None
+        return ImageStore(self.store or default_store(), self.store_mb << 20, on_note)
 
     def sampling(self, recommended: Decoding) -> Sampling:
         """How tokens are chosen: the bundle's way, unless the user said otherwise."""
@@ -77,6 +93,11 @@ def given_choices(choices: str | None, lead: str) -> tuple[str, tuple[str, ...] 
     return "", None
 
 
+def default_store() -> Path:
+    """Where photos are kept unless the user chooses a place."""
+    return platformdirs.user_cache_path("gpt4roi-edge") / "images"
+
+
 _DEFAULTS = Sampling()
 _OPTIONS = (
     bundle_option,
@@ -89,5 +110,32 @@ _OPTIONS = (
     click.option("--context", type=int, help="Tokens of prompt and answer together; default: the model's own."),
     click.option(
         "--max-pixels", type=click.IntRange(min=1), default=DEFAULT_MAX_PIXELS, show_default=True, help="Largest photo."
+    ),
+    click.option(
+        "--kept-mb",
+        type=click.IntRange(min=0),
+        help="Most MiB of memory for photos asked about before; default: 256, or what is free.",
+    ),
+    click.option(
+        "--keep-images",
+        is_flag=True,
+        envvar="GPT4ROI_KEEP_IMAGES",
+        show_envvar=True,
+        help="Keep on disk what was computed of a photo, so that it opens at once next time. It tells what the photo "
+        "shows, so it is off unless you say so.",
+    ),
+    click.option(
+        "--store",
+        type=click.Path(path_type=Path),
+        envvar="GPT4ROI_STORE",
+        show_envvar=True,
+        help="Keep it in this folder; without it, in your cache folder (see `gpt4roi doctor`).",
+    ),
+    click.option(
+        "--store-mb",
+        type=click.IntRange(min=0),
+        default=DEFAULT_BUDGET_BYTES >> 20,
+        show_default=True,
+        help="Most MiB of that folder; what was used longest ago goes first.",
     ),
 )

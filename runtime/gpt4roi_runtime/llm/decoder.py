@@ -4,9 +4,15 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
 from gpt4roi_runtime.arrays import EmbeddingRows, TailRows
 from gpt4roi_runtime.confidence import TokenScore
 from gpt4roi_runtime.errors import SettingsError
+
+PrefixState = npt.NDArray[np.uint8]
+"""A prefix as it lies in the KV cache, in the engine's own words; only for the engine that wrote it."""
 
 CancelCheck = Callable[[], bool]
 """Asked often from the engine's own thread; True means: stop now."""
@@ -169,6 +175,22 @@ class Scores:
 
     filled: Prefilled
     log_probabilities: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class PrefixFacts:
+    """What is known of a prefix without computing it.
+
+    Attributes:
+        key: 64 hex digits, equal only where the rows, the engine's build, the machine and every setting that decides a
+            bit of the state are equal. The model is not among them: whoever keeps states tells models apart.
+        is_there: Whether it lies in the KV cache or aside, so that no state is needed.
+        most_bytes: More than its state can take.
+    """
+
+    key: str
+    is_there: bool
+    most_bytes: int
 
 
 @runtime_checkable
@@ -339,4 +361,43 @@ class Decoder(Protocol):
 
     def close(self) -> None:
         """Free the model. Any later call raises EngineError; closing twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class WritesPrefixes(Protocol):
+    """What a decoder can promise besides: a prefix leaves the KV cache as bytes, and comes back bit for bit.
+
+    The caller keeps bytes apart by ``PrefixFacts.key`` and makes sure that they are those that were written.
+    """
+
+    def prefix_facts(self, prefix: EmbeddingRows) -> PrefixFacts:
+        """What is known of a prefix, float32 ``[t d]``, whether or not it was ever computed.
+
+        Raises:
+            EngineError: Rows of another width or dtype.
+            NumericError: Rows that are not finite.
+        """
+        ...
+
+    def write_prefix(self, prefix: EmbeddingRows) -> PrefixState | None:
+        """The state of a prefix that ``is_there``, or None if it is not. What is being answered ends.
+
+        Raises:
+            EngineError: As ``prefix_facts``.
+        """
+        ...
+
+    def read_prefix(self, prefix: EmbeddingRows, state: PrefixState) -> bool:
+        """Put a prefix into the KV cache from its state; what is being answered ends, as with ``Decoder.prepare``.
+
+        Every number after it is the one that it would be had the prefix been computed.
+
+        Returns:
+            Whether it lies there now; a state that the engine refuses leaves an empty cache.
+
+        Raises:
+            ContextOverflowError: More rows than the context holds.
+            EngineError: As ``prefix_facts``.
+        """
         ...
