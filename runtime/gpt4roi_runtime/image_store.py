@@ -128,9 +128,7 @@ class ImageStore:
         except FileNotFoundError:
             return None
         except _Refused as why:
-            self._note(f"{path} is refused and computed again: {why}")
-            with suppress(OSError):
-                path.unlink()
+            self.refuse(label, str(why))
             return None
         except (OSError, MemoryError) as error:
             self._note(f"{path} cannot be read and is computed again: {_reason(error)}")
@@ -138,6 +136,12 @@ class ImageStore:
         with suppress(OSError):  # another's store may be read all the same
             os.utime(path)  # used last
         return body
+
+    def refuse(self, label: Label, why: str) -> None:
+        """Remove what cannot be used, so that what is computed instead takes its place."""
+        path = self.path_of(label)
+        self._note(f"{path} is refused and computed again: {why}")
+        _remove(path)
 
     def put(self, label: Label, parts: Sequence[npt.NDArray[Any]]) -> bool:
         """Keep bytes under a label, in place of what was there.
@@ -167,7 +171,7 @@ class ImageStore:
 
     def usage(self) -> tuple[int, int]:
         """Number of files and their bytes."""
-        sizes = [size for _, size, _ in self._files()]
+        sizes = [size for _, size, _ in self._files(_NAME)]
         return len(sizes), sum(sizes)
 
     def _note(self, text: str) -> None:
@@ -177,30 +181,33 @@ class ImageStore:
         self._noted = text
 
     def _make_room(self, place: Path, n_bytes: int) -> None:
-        """Remove what was used longest ago until a new file at ``place`` fits."""
-        others = sorted(entry for entry in self._files() if entry[2] != place)
+        """Remove what was used longest ago until a new file at ``place`` fits, and what killed writers left behind."""
+        for changed_ns, _, path in self._files(_LEFTOVER):
+            if time.time() - changed_ns / 1e9 > _LEFTOVER_AGE_S:
+                _remove(path)
+        others = sorted(file for file in self._files(_NAME) if file[2] != place)
         excess = sum(size for _, size, _ in others) + n_bytes - self._budget_bytes
         for _, size, path in others:
             if excess <= 0:
                 return
-            with suppress(OSError):  # another process was faster
-                path.unlink()
+            _remove(path)
             excess -= size
 
-    def _files(self) -> list[tuple[int, int, Path]]:
-        """Time of last use, size and place of our own files; what killed writers left behind is removed."""
+    def _files(self, name: re.Pattern[str]) -> list[tuple[int, int, Path]]:
+        """Time of last use, size and place of our own files of such a name."""
         found = []
-        with suppress(OSError):
-            for entry in os.scandir(self._folder):
+        with suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
                 with suppress(OSError):  # gone meanwhile
                     facts = entry.stat(follow_symlinks=False)
-                    if not stat.S_ISREG(facts.st_mode):
-                        continue
-                    if _NAME.fullmatch(entry.name):
+                    if name.fullmatch(entry.name) and stat.S_ISREG(facts.st_mode):
                         found.append((facts.st_mtime_ns, facts.st_size, Path(entry.path)))
-                    elif _LEFTOVER.fullmatch(entry.name) and time.time() - facts.st_mtime > _LEFTOVER_AGE_S:
-                        Path(entry.path).unlink()
         return found
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # another process was faster, or may not
+        path.unlink()
 
 
 def _header_bytes(label: Label, parts: Sequence[npt.NDArray[Any]]) -> bytes:

@@ -4,14 +4,15 @@ Knows what their bits depend on, and the promises of engines; runs no graph and 
 with an engine that cannot write a prefix out, there is nothing to bring back and nothing is kept.
 """
 
-import os
-import platform
 from dataclasses import dataclass
+from hashlib import sha256
 from math import prod
 
 import numpy as np
 
 from gpt4roi_runtime.arrays import EmbeddingRows
+from gpt4roi_runtime.backends.cpu import cpu_features
+from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.image_store import ImageStore, Label
 from gpt4roi_runtime.llm.decoder import Decoder, PrefixFacts, WritesPrefixes
@@ -43,8 +44,12 @@ class ImageKeeper:
             return None
         shapes = self._shapes()
         n_bytes = np.dtype(np.float32).itemsize * sum(map(prod, shapes))
-        body = self.store.get(self._features_label(image_key), n_bytes)
-        if body is None or body.nbytes != n_bytes:
+        label = self._features_label(image_key)
+        body = self.store.get(label, n_bytes)
+        if body is None:
+            return None
+        if body.nbytes != n_bytes:
+            self.store.refuse(label, f"it holds {body.nbytes:,} bytes, not the {n_bytes:,} of the bundle's features")
             return None
         ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
         parts = np.split(body.view(np.float32), ends)
@@ -64,9 +69,10 @@ class ImageKeeper:
         facts = self.decoder.prefix_facts(prefix)
         if facts.is_there:
             return
-        state = self.store.get(self._prefix_label(facts), facts.most_bytes)
-        if state is not None:
-            self.decoder.read_prefix(prefix, state)
+        label = self._prefix_label(facts)
+        state = self.store.get(label, facts.most_bytes)
+        if state is not None and not self.decoder.read_prefix(prefix, state):
+            self.store.refuse(label, "the language engine does not take it")
 
     def keep_prefix(self, prefix: EmbeddingRows) -> None:
         """Put a prefix that lies in the KV cache into the store, unless it is there already."""
@@ -87,8 +93,8 @@ class ImageKeeper:
 
     def _features_label(self, image_key: str) -> Label:
         """The last bits depend on the kernels for this machine, and on how many threads share a sum."""
-        threads = f"{self.vision_threads} of {os.cpu_count()} threads"
-        made_by = f"{self.encoder.engine}; {threads}; {platform.machine()}; {self.decoder.info.system}"
+        cpu = sha256(cpu_features().encode()).hexdigest()[:16]
+        made_by = f"{self.encoder.engine}; {self.vision_threads} of {usable_cores()} threads; CPU {cpu}"
         return Label("features", self.bundle.id, image_key, made_by)
 
     def _prefix_label(self, facts: PrefixFacts) -> Label:

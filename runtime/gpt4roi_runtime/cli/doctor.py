@@ -13,7 +13,7 @@ from gpt4roi_runtime.backends.inventory import EngineFinding, find_engines, inst
 from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
 from gpt4roi_runtime.bundle.folder import check_file, open_bundle
 from gpt4roi_runtime.cli.console import bundle_option, busy, plain, reports_errors
-from gpt4roi_runtime.cli.options import default_store
+from gpt4roi_runtime.cli.options import store_folder
 from gpt4roi_runtime.errors import BundleError
 from gpt4roi_runtime.image_store import ImageStore
 
@@ -53,8 +53,8 @@ def _machine() -> Iterator[str]:
     yield f"Python {platform.python_version()} at {sys.executable}"
     yield f"{os.cpu_count()} processors, {usable_cores()} cores usable; load {psutil.getloadavg()[0]:.1f}"
     yield f"memory: {memory.available / 1e9:.1f} GB free of {memory.total / 1e9:.1f} GB"
-    n_files, n_bytes = ImageStore(default_store()).usage()
-    yield f"photos kept on disk: {n_files} files of {n_bytes / 1e6:.1f} MB in {default_store()}"
+    n_files, n_bytes = ImageStore(store_folder()).usage()
+    yield f"photos kept on disk: {n_bytes / 1e6:.1f} MB in {n_files} files in {store_folder()}"
     yield f"gpt4roi-edge {version_of('gpt4roi-edge') or 'not installed as a package'}"
 
 

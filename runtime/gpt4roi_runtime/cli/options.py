@@ -1,5 +1,6 @@
 """The options by which `ask`, `caption` and `chat` choose a model and its settings; knows no command."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class ModelOptions:
         """Where photos are kept on disk, if the user wants them to be."""
         if self.store is None and not self.keep_images:
             return None
-        return ImageStore(self.store or default_store(), self.store_mb << 20, on_note)
+        return ImageStore(self.store or store_folder(), self.store_mb << 20, on_note)
 
     def sampling(self, recommended: Decoding) -> Sampling:
         """How tokens are chosen: the bundle's way, unless the user said otherwise."""
@@ -93,9 +94,13 @@ def given_choices(choices: str | None, lead: str) -> tuple[str, tuple[str, ...] 
     return "", None
 
 
-def default_store() -> Path:
-    """Where photos are kept unless the user chooses a place."""
-    return platformdirs.user_cache_path("gpt4roi-edge") / "images"
+def store_folder() -> Path:
+    """Where photos are kept, unless a command is told otherwise."""
+    chosen = os.environ.get(_STORE_VARIABLE)
+    return Path(chosen) if chosen else platformdirs.user_cache_path("gpt4roi-edge") / "images"
+
+
+_STORE_VARIABLE = "GPT4ROI_STORE"
 
 
 _DEFAULTS = Sampling()
@@ -127,9 +132,9 @@ _OPTIONS = (
     click.option(
         "--store",
         type=click.Path(path_type=Path),
-        envvar="GPT4ROI_STORE",
+        envvar=_STORE_VARIABLE,
         show_envvar=True,
-        help="Keep it in this folder; without it, in your cache folder (see `gpt4roi doctor`).",
+        help="The same, in a folder of your choice; `gpt4roi doctor` tells where it is otherwise.",
     ),
     click.option(
         "--store-mb",

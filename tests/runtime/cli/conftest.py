@@ -14,8 +14,9 @@ Run = Callable[..., click.testing.Result]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `gpt4roi` with the given words; the environment names no bundle."""
-    monkeypatch.delenv("GPT4ROI_BUNDLE", raising=False)
+    """Run `gpt4roi` with the given words; the environment names no bundle, and keeps no photo."""
+    for name in ("GPT4ROI_BUNDLE", "GPT4ROI_KEEP_IMAGES", "GPT4ROI_STORE"):
+        monkeypatch.delenv(name, raising=False)
 
     def run(*words: object, stdin: str | None = None) -> click.testing.Result:
         return click.testing.CliRunner().invoke(gpt4roi, list(map(str, words)), input=stdin)
