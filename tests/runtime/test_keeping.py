@@ -141,7 +141,7 @@ def test_questions_about_many_boxes_keep_and_bring_back_the_photo(store: ImageSt
         assert (encoder.n_encoded, decoder.n_read, decoder.n_written) == (1 - n_kept, n_kept, 1 - n_kept)
 
 
-def _noted(decoder: WritingDecoder):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _noted(decoder: WritingDecoder):  # type: ignore[no-untyped-def]
     """The real engine's cache holds the prefix afterwards."""
     plain = decoder.prefill_each
 
@@ -238,11 +238,11 @@ def test_damaged_files_are_computed_again_and_replaced(store: ImageStore, notes:
     before = asked(opened(store)[0])
     for path in (tmp_path / "store").iterdir():
         path.write_bytes(path.read_bytes()[:-1] + b"?")
-    pipeline, encoder, decoder = opened(store)
+    pipeline, encoder, _ = opened(store)
     assert asked(pipeline).answer == before.answer
     assert encoder.n_encoded == 1
     assert len(notes) == 2
-    pipeline, encoder, decoder = opened(store)
+    pipeline, encoder, _ = opened(store)
     assert asked(pipeline).n_kept_rows == 5
     assert encoder.n_encoded == 0
 

@@ -84,12 +84,10 @@ def test_another_decoder_goes_on_from_a_state_bit_for_bit(tiny: Path, settings: 
 
 
 def test_a_state_is_the_same_whoever_writes_it(tiny: Path) -> None:
-    """From the cache, behind a question, from aside, read in before, and on more threads."""
+    """From the cache, behind a question, from aside, or read in before."""
     prefix, other = some_rows(N_PREFIX), some_rows(N_PREFIX, 1)
-    decoder, busier = load(tiny), load(tiny, replace(SETTINGS, n_threads=3))
+    decoder, busier = load(tiny), load(tiny)
     state = written(decoder, prefix)
-    np.testing.assert_array_equal(written(busier, prefix), state)
-    assert busier.prefix_facts(prefix).key == decoder.prefix_facts(prefix).key
     after(decoder, prefix)
     np.testing.assert_array_equal(decoder.write_prefix(prefix), state)
     decoder.prepare(other, never)
@@ -101,6 +99,23 @@ def test_a_state_is_the_same_whoever_writes_it(tiny: Path) -> None:
     np.testing.assert_array_equal(busier.write_prefix(prefix), state)
     decoder.close()
     busier.close()
+
+
+@pytest.mark.parametrize("flash", ["off", "on"])
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(577, 64), (578, 64)])
+def test_states_of_one_key_are_equal_whatever_the_threads(tiny: Path, flash: str, n_rows: int, batch_size: int) -> None:
+    """577 rows end in a call of one, whose fused attention depends on the threads: only there, keys differ."""
+    how = replace(SETTINGS, context_length=1024, batch_size=batch_size, flash_attention=flash)  # type: ignore[arg-type]
+    prefix, found = some_rows(n_rows), {}
+    for n_threads in (1, 2):
+        decoder = load(tiny, replace(how, n_threads=n_threads))
+        found[n_threads] = (decoder.prefix_facts(prefix).key, written(decoder, prefix))
+        decoder.close()
+    if flash == "on" and n_rows == 577:
+        assert found[1][0] != found[2][0]
+    else:
+        assert found[1][0] == found[2][0]
+        np.testing.assert_array_equal(found[1][1], found[2][1])
 
 
 def test_what_was_in_the_cache_goes_aside_for_a_prefix_that_is_read_in(tiny: Path) -> None:
