@@ -23,8 +23,8 @@ from gpt4roi_desktop.app import sample_photo
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.views import theme
 from gpt4roi_desktop.views.window import Window
-from gpt4roi_desktop.worker.process import WorkerProcess
 from gpt4roi_runtime import Box, default_bundle
+from gpt4roi_runtime.worker.process import WorkerProcess
 
 PATIENCE_MS = 60_000
 BOXES = (Box(360, 5, 460, 280), Box(280, 345, 511, 511))

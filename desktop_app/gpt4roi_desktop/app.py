@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.views import theme
 from gpt4roi_desktop.views.window import Window
-from gpt4roi_desktop.worker.process import WorkerProcess
+from gpt4roi_runtime.worker.process import WorkerProcess
 
 _SAMPLE = "astronaut.jpg"
 

@@ -15,12 +15,13 @@ from gpt4roi_desktop import talk
 from gpt4roi_desktop.photo_file import OpenedPhoto, read_photo
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Question, Session, Timing, chipped, chips_of
-from gpt4roi_desktop.worker import messages as m
 from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.errors import Gpt4RoiError, QuestionError
+from gpt4roi_runtime.events import Done
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.prompt import check_dialogue
 from gpt4roi_runtime.vision.proposals import Proposal
+from gpt4roi_runtime.worker import messages as m
 
 T = TypeVar("T")
 Stage = Literal["idle", "loading", "reading", "encoding", "ready", "answering", "proposing", "no_model", "dead"]
@@ -123,7 +124,7 @@ class Controller:
             return
         self._worker, self._no_model = worker, False
         self._bundle_request = next(self._ids)
-        worker.send(m.OpenBundle(self._bundle_request, os.fsencode(self._bundle)))
+        worker.send(m.OpenBundle(self._bundle_request, os.fsencode(self._bundle.absolute())))
         self._notify("status")
 
     def close(self) -> None:
@@ -376,7 +377,7 @@ class Controller:
                 return
             case m.Answered():
                 self.memory_bytes = event.memory_bytes
-                self.replace(talk.finish(self.session, exchange_id, event.answer, _timing(event)))
+                self.replace(talk.finish(self.session, exchange_id, event.done.answer, _timing(event.done)))
             case m.Stopped():
                 self.replace(talk.end(self.session, exchange_id, "stopped"))
         self._running = None
@@ -440,7 +441,7 @@ def _how(exit_status: int) -> str:
     return f"signal {-exit_status}" if exit_status < 0 else f"exit status {exit_status}"
 
 
-def _timing(event: m.Answered) -> Timing:
-    n_steps = event.n_answer_tokens - 1
-    rate = n_steps / event.decode_s if n_steps > 0 and event.decode_s > 0 else None
-    return Timing(event.first_text_s, rate, event.n_answer_tokens, event.n_prompt_rows)
+def _timing(done: Done) -> Timing:
+    n_steps, decode_s = done.n_answer_tokens - 1, done.seconds["decode"]
+    rate = n_steps / decode_s if n_steps > 0 and decode_s > 0 else None
+    return Timing(done.seconds.get("first_text"), rate, done.n_answer_tokens, done.n_prompt_rows)

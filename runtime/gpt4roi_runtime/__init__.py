@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         QuestionError,
         RegionError,
         SettingsError,
+        WorkerDiedError,
     )
     from gpt4roi_runtime.events import Chosen, Done, Event, RegionAnswer, TextDelta
     from gpt4roi_runtime.geometry import Box, parse_box
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from gpt4roi_runtime.prompt import Turn
     from gpt4roi_runtime.verification import Check, verify_bundle
     from gpt4roi_runtime.vision.proposals import Proposal
+    from gpt4roi_runtime.worker.client import WorkerImage, WorkerPipeline
 
 _HOMES = {
     "backends.llama_cpp_settings": ("LlamaCppSettings",),
@@ -67,6 +69,7 @@ _HOMES = {
         "QuestionError",
         "RegionError",
         "SettingsError",
+        "WorkerDiedError",
     ),
     "confidence": ("Alternative", "Choice", "TokenScore"),
     "events": ("Chosen", "Done", "Event", "RegionAnswer", "TextDelta"),
@@ -79,6 +82,7 @@ _HOMES = {
     "prompt": ("Turn",),
     "verification": ("Check", "verify_bundle"),
     "vision.proposals": ("Proposal",),
+    "worker.client": ("WorkerImage", "WorkerPipeline"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -117,6 +121,9 @@ __all__ = [
     "TextDelta",
     "TokenScore",
     "Turn",
+    "WorkerDiedError",
+    "WorkerImage",
+    "WorkerPipeline",
     "default_bundle",
     "draw_regions",
     "load_image",

@@ -106,6 +106,16 @@ def image_key(image: RgbImage, bundle: Bundle) -> str:
     return digest.hexdigest()
 
 
+def check_bundle(bundle_id: str, bundle: Bundle) -> None:
+    """Refuse an image that another bundle encoded.
+
+    Raises:
+        BundleError: With both ids.
+    """
+    if bundle_id != bundle.id:
+        raise BundleError(f"the image was encoded by bundle {bundle_id}, not {bundle.id}", "Encode it again.")
+
+
 class Asker:
     """Checks and lays out what is asked of one bundle.
 
@@ -167,10 +177,7 @@ class Asker:
         Raises:
             BundleError: With both ids.
         """
-        if image.bundle_id != self._bundle.id:
-            raise BundleError(
-                f"the image was encoded by bundle {image.bundle_id}, not {self._bundle.id}", "Encode it again."
-            )
+        check_bundle(image.bundle_id, self._bundle)
 
     def tokenised(self, chunks: Sequence[Chunk], first: int = 0) -> tuple[tuple[int, ...], ...]:
         """Token ids of every chunk of a prompt from the ``first`` on; none of a slot."""

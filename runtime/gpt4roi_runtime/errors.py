@@ -10,6 +10,7 @@
     |-- BundleError             the folder of the model: missing, damaged, foreign
     |-- EngineError             a third party's executor failed
     |   |-- EngineMissingError  it is not installed; names the pip line
+    |   |-- WorkerDiedError  the process that it ran in is gone
     |   `-- NumericError        it returned NaN or infinity
     |-- OutputError             a file could not be written
     `-- Cancelled               the caller stopped the work
@@ -66,6 +67,18 @@ class EngineError(Gpt4RoiError):
 
 class EngineMissingError(EngineError):
     """An engine is not installed."""
+
+
+class WorkerDiedError(EngineError):
+    """The process that a model runs in has ended; the next request starts another one.
+
+    Attributes:
+        last_words: The last lines that the process printed, for whoever looks for the reason.
+    """
+
+    def __init__(self, problem: str, advice: str = "", last_words: tuple[str, ...] = ()) -> None:
+        super().__init__(problem, advice)
+        self.last_words = last_words
 
 
 class NumericError(EngineError):

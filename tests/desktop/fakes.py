@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from gpt4roi_desktop.session import Photo, Session
-from gpt4roi_desktop.worker import messages as m
 from gpt4roi_runtime.errors import Gpt4RoiError
+from gpt4roi_runtime.events import Done
+from gpt4roi_runtime.worker import messages as m
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class FakeWorker:
         self.say(opened(self.last(m.OpenBundle).id, has_detector=has_detector))
 
     def open_image(self) -> None:
-        self.say(m.ImageOpened(self.last(m.OpenImage).id, 0.1))
+        self.say(m.ImageOpened(self.last(m.OpenImage).id, {"encode": 0.1}))
 
     def answer(self, *texts: str) -> None:
         """Stream these texts as the answer to the last question."""
@@ -95,16 +96,9 @@ def opened(number: int, *, has_detector: bool = True) -> m.BundleOpened:
 
 
 def answered(number: int, answer: str) -> m.Answered:
-    return m.Answered(
-        number,
-        answer=answer,
-        stop_reason="end",
-        n_prompt_rows=40,
-        n_answer_tokens=11,
-        first_text_s=0.25,
-        decode_s=0.5,
-        memory_bytes=600_000_000,
-    )
+    seconds = {"first_text": 0.25, "decode": 0.5}
+    done = Done(answer, "end", (), n_prompt_rows=40, n_answer_tokens=11, prompt_text="", seconds=seconds)
+    return m.Answered(number, done, memory_bytes=600_000_000)
 
 
 def photo_file(folder: Path, name: str = "photo.png", size: tuple[int, int] = (200, 100)) -> Path:

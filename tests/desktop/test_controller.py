@@ -6,9 +6,9 @@ from gpt4roi_desktop import edits, session_file
 from gpt4roi_desktop.controller import Change, Controller
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Chip, Exchange
-from gpt4roi_desktop.worker import messages as m
 from gpt4roi_runtime.errors import EngineError, QuestionError, RegionError
 from gpt4roi_runtime.geometry import Box
+from gpt4roi_runtime.worker import messages as m
 from tests.desktop.fakes import AtOnce, FakeWorker, Workers, photo_file
 
 BOX = Box(10, 10, 60, 60)

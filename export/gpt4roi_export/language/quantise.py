@@ -20,11 +20,12 @@ from gpt4roi_export.language.quantisations import (
 )
 from gpt4roi_export.weights import Progress
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
-from gpt4roi_runtime.backends.llama_cpp_child import ChildEnd, TookTooLong, command_of, run_child
+from gpt4roi_runtime.backends.llama_cpp_child import ChildEnd, TookTooLong, run_child
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.errors import BundleError, EngineError, OutputError
 from gpt4roi_runtime.llm.decoder import CancelCheck
+from gpt4roi_runtime.own_python import command_of
 
 TIME_LIMIT_S = 6 * 3600.0
 REFUSED = 3

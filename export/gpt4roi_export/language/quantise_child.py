@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from gpt4roi_export.language.quantise import REFUSED
-from gpt4roi_runtime.backends.llama_cpp_child import leave_no_core_dump
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.errors import EngineError
+from gpt4roi_runtime.own_python import leave_no_core_dump
 
 _BUFFER_BYTES = 256 << 20  # rows in work at once; llama.cpp would take 8 GiB where a tensor is that large
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from gpt4roi_runtime.backends.cpu import cpu_features
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, library_folder
 from gpt4roi_runtime.errors import Cancelled, OutputError
 from gpt4roi_runtime.llm.decoder import CancelCheck
+from gpt4roi_runtime.own_python import PACKAGE_HOME, own_environment
 from gpt4roi_runtime.storage import written_aside
 
 CRASHES = frozenset(
@@ -28,7 +28,6 @@ CRASHES = frozenset(
 )
 """Signals that a process brings upon itself; others come from outside, from a system short of memory for example."""
 
-_PACKAGE_HOME = Path(__file__).resolve().parents[2]
 _POLL_S = 0.1
 _SCHEMA = 2
 
@@ -62,12 +61,6 @@ class TookTooLong(Exception):  # noqa: N818 - an end among others; its meaning i
     """A child was ended because its time was up."""
 
 
-def command_of(module: str) -> tuple[str, ...]:
-    """Command that runs a module of ours; with ``run_child``, no file of the user's folder can pose as a library."""
-    safe_path = ("-P",) if sys.version_info >= (3, 11) else ()
-    return (sys.executable, *safe_path, "-m", module)
-
-
 def run_child(command: Sequence[str], limit_s: float, cancel: CancelCheck = lambda: False) -> ChildEnd:
     """Run a command in the folder of this package, and end it when nobody waits for it any more.
 
@@ -79,8 +72,8 @@ def run_child(command: Sequence[str], limit_s: float, cancel: CancelCheck = lamb
     deadline = time.monotonic() + limit_s
     child = subprocess.Popen(  # noqa: S603 - our own module; arguments are not read by a shell
         command,
-        cwd=_PACKAGE_HOME,
-        env=_environment(),
+        cwd=PACKAGE_HOME,
+        env=own_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -107,14 +100,6 @@ def _wait(child: "subprocess.Popen[bytes]", deadline: float, cancel: CancelCheck
             raise Cancelled
         if time.monotonic() > deadline:
             raise TookTooLong
-
-
-def leave_no_core_dump() -> None:
-    """Called by a child first: its death is an answer, and the dump would hold all weights."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def library_identity() -> str:
@@ -146,10 +131,3 @@ def remember(place: Path, facts: dict[str, object]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(place) as file:
             file.write(json.dumps(facts).encode())
-
-
-def _environment() -> dict[str, str]:
-    """Our own, with the folders of PYTHONPATH as they are seen from here."""
-    paths = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    others = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return {**others, "PYTHONPATH": os.pathsep.join(paths)} if paths else others

@@ -13,7 +13,6 @@ from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp_child import (
     ChildEnd,
     TookTooLong,
-    command_of,
     library_identity,
     recall,
     remember,
@@ -23,6 +22,7 @@ from gpt4roi_runtime.backends.llama_cpp_memory import check_memory
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.errors import BundleError, EngineError
 from gpt4roi_runtime.llm.decoder import CancelCheck
+from gpt4roi_runtime.own_python import command_of
 
 TIME_LIMIT_S = 600.0
 CONTEXT_LENGTH = 256

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
-from gpt4roi_runtime.backends.llama_cpp_child import leave_no_core_dump
 from gpt4roi_runtime.backends.llama_cpp_first_run import CONTEXT_LENGTH, REFUSED, WORKS
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings, usable_cores
 from gpt4roi_runtime.errors import EngineError, Gpt4RoiError, QuestionError
 from gpt4roi_runtime.llm.decoder import Allowed, Sampling
+from gpt4roi_runtime.own_python import leave_no_core_dump
 
 _N_ROWS = 8  # more than one row and a single one take different paths
 _EVERY_BYTE = "".join(map(chr, (*range(0x801), *range(0x1000, 0xE000, 0x1000), *range(0xE000, 0x110000, 0x1000))))

@@ -14,7 +14,6 @@ import platformdirs
 from gpt4roi_runtime.backends.llama_cpp_child import (
     ChildEnd,
     TookTooLong,
-    command_of,
     library_identity,
     recall,
     remember,
@@ -22,6 +21,7 @@ from gpt4roi_runtime.backends.llama_cpp_child import (
 )
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, REBUILD_ADVICE
 from gpt4roi_runtime.errors import EngineError
+from gpt4roi_runtime.own_python import command_of
 
 TIME_LIMIT_S = 60.0
 PLAIN_WORKS, REPACKED_WORKS, WRONG_NUMBERS = "plain works", "repacked works", "wrong numbers"

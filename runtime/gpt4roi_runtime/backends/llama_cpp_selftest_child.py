@@ -14,11 +14,11 @@ from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
 
 from gpt4roi_runtime.arrays import EmbeddingRows
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
-from gpt4roi_runtime.backends.llama_cpp_child import leave_no_core_dump
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes
 from gpt4roi_runtime.backends.llama_cpp_selftest import NO_PLACE, PLAIN_WORKS, REPACKED_WORKS, WRONG_NUMBERS
 from gpt4roi_runtime.errors import NumericError
+from gpt4roi_runtime.own_python import leave_no_core_dump
 
 _WIDTH, _HIDDEN, _HEADS, _LAYERS, _VOCABULARY = 256, 512, 4, 2, 320
 _N_ROWS = 48  # a batch, so that the matrix units are used

@@ -1,26 +1,53 @@
-"""`python -m gpt4roi_desktop.worker.child`: serves the runtime's pipeline on its standard streams. Knows no window."""
+"""`python -m gpt4roi_runtime.worker.child`: serves the pipeline on its standard streams. Knows no caller."""
 
+import faulthandler
 import os
-import sys
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import sleep
 from typing import BinaryIO
 
 import psutil
 
-from gpt4roi_desktop.worker import messages as m
-from gpt4roi_desktop.worker.service import CancelCheck, Service, boxes_of, turns_of
-from gpt4roi_runtime import Done, EncodedImage, Gpt4RoiError, Pipeline, TextDelta
 from gpt4roi_runtime.arrays import RgbImage
+from gpt4roi_runtime.asking import EncodedImage
+from gpt4roi_runtime.errors import Gpt4RoiError
+from gpt4roi_runtime.events import Done, TextDelta
+from gpt4roi_runtime.geometry import Box
+from gpt4roi_runtime.llm.decoder import CancelCheck, Prefilled
+from gpt4roi_runtime.own_python import leave_no_core_dump
+from gpt4roi_runtime.pipeline import Pipeline
+from gpt4roi_runtime.prompt import Turn
+from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES
+from gpt4roi_runtime.worker import messages as m
+from gpt4roi_runtime.worker.kept_images import KeptImages
+from gpt4roi_runtime.worker.service import Model, Service
+
+_PATIENCE_S = 5.0
 
 
 class PipelineModel:
-    """The runtime's pipeline, with the photo it looks at."""
+    """A pipeline, with the images it was given.
 
-    def __init__(self, folder: Path) -> None:
-        self.pipeline = Pipeline.open(folder)
-        self.photo: RgbImage | None = None
-        self.image: EncodedImage | None = None
+    Args:
+        pipeline: Is closed with it.
+        request: What it was opened for.
+    """
+
+    def __init__(self, pipeline: Pipeline, request: m.OpenBundle) -> None:
+        self.pipeline = pipeline
+        self.sampling = request.sampling
+        self.max_tokens = request.max_tokens
+        self.images = KeptImages(request.images_bytes)
+        self.shown: EncodedImage | None = None
+        self.shown_photo: RgbImage | None = None
+
+    @classmethod
+    def open(cls, request: m.OpenBundle) -> "PipelineModel":
+        """Load what was asked for."""
+        return cls(Pipeline.open(Path(os.fsdecode(request.folder)), request.settings), request)
 
     def opened(self, request_id: int) -> m.BundleOpened:
         """What was loaded."""
@@ -35,55 +62,88 @@ class PipelineModel:
             has_detector=manifest.detector is not None,
             load_s=self.pipeline.load_s,
             notes=tuple(info.notes),
+            context_length=info.context_length,
+            max_regions=manifest.vision.max_regions,
         )
 
-    def encode(self, photo: RgbImage) -> float:
-        """Encode a photo, uint8 ``[h w 3]``; returns seconds."""
-        self.photo, self.image = photo, None
-        self.image = self.pipeline.encode(photo)
-        return sum(self.image.seconds.values())
+    def knows(self, image: int) -> bool:
+        """Whether an image of this number is there."""
+        return image in self.images
 
-    def prepare(self, cancel: CancelCheck) -> None:
-        """Fill the cache with the photo's rows, so that a question costs its own words only."""
-        if self.image is not None:
-            self.pipeline.prepare(self.image, cancel=cancel)
+    def encode(self, request: m.OpenImage, photo: RgbImage) -> m.ImageOpened:
+        """Encode a photo, uint8 ``[h w 3]``, and keep it under its number."""
+        if request.image == m.SHOWN:
+            self.shown, self.shown_photo = None, photo
+        image = self.pipeline.encode(photo)
+        if request.image == m.SHOWN:
+            self.shown = image
+        else:
+            self.images.keep(request.image, image)
+        return m.ImageOpened(request.id, image.seconds, image.key)
 
-    def answer(self, request: m.Ask, cancel: CancelCheck) -> Iterator[m.Text | m.Answered]:
-        """Stream an answer about the photo."""
-        if self.image is None:
-            raise _no_photo()
+    def prepare(self, image: int, cancel: CancelCheck) -> Prefilled:
+        """Fill the cache with an image's rows, so that a question costs its own words only."""
+        return self.pipeline.prepare(self._image(image), cancel=cancel)
+
+    def answer(self, request: m.Ask, cancel: CancelCheck) -> Iterator[m.Accepted | m.Text | m.Answered]:
+        """Stream an answer about an image."""
         events = self.pipeline.ask(
-            self.image, request.question, boxes_of(request), history=turns_of(request), cancel=cancel
+            self._image(request.image),
+            request.question,
+            {number: Box(*corners) for number, corners in request.regions.items()},
+            history=tuple(Turn(question, answer) for question, answer in request.history),
+            sampling=request.sampling or self.sampling,
+            max_tokens=self.max_tokens if request.max_tokens is None else request.max_tokens,
+            cancel=cancel,
         )
+        yield m.Accepted(request.id)
         for event in events:
             match event:
                 case TextDelta():
                     yield m.Text(request.id, event.text)
                 case Done():
-                    yield _account(request.id, event)
+                    yield m.Answered(request.id, event, _memory_bytes())
 
-    def propose(self) -> tuple[m.Found, ...]:
-        """Boxes on the photo."""
-        if self.photo is None:
+    def answer_each(
+        self, request: m.AskEach, cancel: CancelCheck
+    ) -> Iterator[m.Accepted | m.BoxAnswered | m.AllAnswered]:
+        """Stream the answers to one question about many boxes."""
+        answers = self.pipeline.ask_each(
+            self._image(request.image),
+            request.question,
+            [Box(*corners) for corners in request.boxes],
+            sampling=request.sampling or self.sampling,
+            max_tokens=self.max_tokens if request.max_tokens is None else request.max_tokens,
+            cancel=cancel,
+        )
+        yield m.Accepted(request.id)
+        for answer in answers:
+            yield m.BoxAnswered(request.id, answer.index, answer.done)
+        yield m.AllAnswered(request.id, _memory_bytes())
+
+    def propose(self, request: m.Propose, photo: RgbImage | None) -> m.Proposed:
+        """Boxes on a photo, uint8 ``[h w 3]``, or on the one that is shown."""
+        photo = self.shown_photo if photo is None else photo
+        if photo is None:
             raise _no_photo()
-        return tuple(m.Found(each.box.xyxy, each.name, each.score) for each in self.pipeline.propose(self.photo))
+        max_boxes = DEFAULT_MAX_BOXES if request.max_boxes is None else request.max_boxes
+        found = self.pipeline.propose(photo, threshold=request.threshold, max_boxes=max_boxes)
+        return m.Proposed(request.id, tuple(m.Found(each.box.xyxy, each.name, each.score) for each in found))
 
     def close(self) -> None:
         """Free the engines."""
         self.pipeline.close()
 
+    def _image(self, number: int) -> EncodedImage:
+        if number != m.SHOWN:
+            return self.images.get(number)
+        if self.shown is None:
+            raise _no_photo()
+        return self.shown
 
-def _account(request_id: int, done: Done) -> m.Answered:
-    return m.Answered(
-        request_id,
-        answer=done.answer,
-        stop_reason=done.stop_reason,
-        n_prompt_rows=done.n_prompt_rows,
-        n_answer_tokens=done.n_answer_tokens,
-        first_text_s=done.seconds.get("first_text"),
-        decode_s=done.seconds["decode"],
-        memory_bytes=psutil.Process().memory_info().rss,
-    )
+
+def _memory_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)
 
 
 def _no_photo() -> Gpt4RoiError:
@@ -100,12 +160,23 @@ def private_streams() -> tuple[BinaryIO, BinaryIO]:
     return os.fdopen(source, "rb"), os.fdopen(sink, "wb")
 
 
-def main() -> int:
-    """Serve until the window closes the pipe."""
+def leave_with_caller(service: Service) -> None:
+    """End the process by force where an engine goes on working for a caller who is gone; runs in a thread."""
+    service.closing.wait()
+    sleep(_PATIENCE_S)
+    os._exit(1)
+
+
+def serve(open_model: Callable[[m.OpenBundle], Model]) -> None:
+    """Serve models on the standard streams until the caller closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's; it cancels by a message
+    faulthandler.enable()
+    leave_no_core_dump()
     source, sink = private_streams()
-    Service(source, sink, PipelineModel).run()
-    return 0
+    service = Service(source, sink, open_model)
+    threading.Thread(target=leave_with_caller, args=(service,), name="leave", daemon=True).start()
+    service.run()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    serve(PipelineModel.open)

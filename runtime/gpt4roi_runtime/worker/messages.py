@@ -1,11 +1,27 @@
-"""What the window and the model's process say to each other, as msgspec structs. Knows neither of them.
+"""What a caller and the model's process say to each other, as msgspec structs. Knows neither of them.
 
-Every request has an id that its events carry, so that an answer nobody waits for any more is recognised.
+Every request has an id that its events carry, so that an answer nobody waits for any more is recognised. Requests are
+served one after another in the order they were sent; a cancel is heard at once.
 """
 
+from typing import Any
+
 import msgspec
+import numpy as np
+
+from gpt4roi_runtime.backends.load import EngineSettings
+from gpt4roi_runtime.errors import InputError, QuestionError
+from gpt4roi_runtime.events import Done
+from gpt4roi_runtime.llm.decoder import Prefilled, Sampling
+from gpt4roi_runtime.worker.wire import MAX_MESSAGE_BYTES
 
 Corners = tuple[float, float, float, float]
+
+SHOWN = 0
+"""The number of the image that a window shows: prepared at once, and its photo kept for proposals, until the next."""
+
+DEFAULT_IMAGES_BYTES = 256 << 20
+"""Some hundred images of the embedded model, a few of GPT4RoI's size."""
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
@@ -13,37 +29,89 @@ class Message(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fiel
 
     id: int
 
+    @property
+    def n_photo_bytes(self) -> int:
+        """Size of the frame with a photo that follows; 0 where none does."""
+        return 0
+
 
 class OpenBundle(Message, frozen=True, tag="open_bundle"):
-    """Load a model; ``folder`` is a path in the system's own bytes."""
+    """Load a model; ``folder`` is an absolute path in the system's own bytes.
+
+    ``sampling`` and ``max_tokens`` are of questions that name none; None takes what the bundle recommends.
+    """
 
     folder: bytes
+    settings: EngineSettings | None = None
+    sampling: Sampling | None = None
+    max_tokens: int | None = None
+    images_bytes: int = DEFAULT_IMAGES_BYTES
 
 
 class OpenImage(Message, frozen=True, tag="open_image"):
-    """Encode a photo; a frame of ``height_px * width_px * 3`` bytes, RGB, follows."""
+    """Encode a photo under a number; a frame of ``height_px * width_px * 3`` bytes, RGB, follows."""
 
     width_px: int
     height_px: int
+    image: int = SHOWN
+
+    @property
+    def n_photo_bytes(self) -> int:
+        """Of the photo."""
+        return self.width_px * self.height_px * 3
+
+
+class Prepare(Message, frozen=True, tag="prepare"):
+    """Compute ahead what every question about an image begins with."""
+
+    image: int = SHOWN
 
 
 class Ask(Message, frozen=True, tag="ask"):
-    """A question about the photo; boxes in pixels by number, earlier turns as question and answer."""
+    """A question about an image; boxes in pixels by number, earlier turns as question and answer."""
 
     question: str
     regions: dict[int, Corners]
     history: tuple[tuple[str, str], ...] = ()
+    image: int = SHOWN
+    sampling: Sampling | None = None
+    max_tokens: int | None = None
+
+
+class AskEach(Message, frozen=True, tag="ask_each"):
+    """One question about many boxes of an image, each as region 1 of a prompt of its own."""
+
+    question: str
+    boxes: tuple[Corners, ...]
+    image: int = SHOWN
+    sampling: Sampling | None = None
+    max_tokens: int | None = None
 
 
 class Propose(Message, frozen=True, tag="propose"):
-    """Find boxes worth a question on the photo."""
+    """Find boxes worth a question on the photo that is shown, or on one that follows as a frame if it has a size."""
+
+    width_px: int = 0
+    height_px: int = 0
+    threshold: float | None = None
+    max_boxes: int | None = None
+
+    @property
+    def n_photo_bytes(self) -> int:
+        """Of the photo, where one follows."""
+        return self.width_px * self.height_px * 3
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
     """Stop the request with this id, or drop it where it has not begun."""
 
 
-Request = OpenBundle | OpenImage | Ask | Propose | Cancel
+AboutImage = Prepare | Ask | AskEach
+Request = OpenBundle | OpenImage | AboutImage | Propose | Cancel
+
+
+class Begun(Message, frozen=True, tag="begun"):
+    """The request is being worked on; it waited for others until now."""
 
 
 class BundleOpened(Message, frozen=True, tag="bundle_opened"):
@@ -57,12 +125,29 @@ class BundleOpened(Message, frozen=True, tag="bundle_opened"):
     has_detector: bool
     load_s: float
     notes: tuple[str, ...] = ()
+    context_length: int = 0
+    max_regions: int = 0
 
 
 class ImageOpened(Message, frozen=True, tag="image_opened"):
-    """The photo is encoded."""
+    """The photo is encoded; ``seconds`` by stage, ``key`` as EncodedImage has it."""
 
-    encode_s: float
+    seconds: dict[str, float]
+    key: str = ""
+
+
+class PhotoWanted(Message, frozen=True, tag="photo_wanted"):
+    """The image is not known, or not any more: nothing was done. Open it, then ask again."""
+
+
+class Prepared(Message, frozen=True, tag="prepared"):
+    """What all questions begin with is computed."""
+
+    filled: Prefilled
+
+
+class Accepted(Message, frozen=True, tag="accepted"):
+    """The question and all that belongs to it was checked; the answer follows."""
 
 
 class Text(Message, frozen=True, tag="text"):
@@ -74,12 +159,20 @@ class Text(Message, frozen=True, tag="text"):
 class Answered(Message, frozen=True, tag="answered"):
     """An answer is complete; ``memory_bytes`` is what the process holds now."""
 
-    answer: str
-    stop_reason: str
-    n_prompt_rows: int
-    n_answer_tokens: int
-    first_text_s: float | None
-    decode_s: float
+    done: Done
+    memory_bytes: int
+
+
+class BoxAnswered(Message, frozen=True, tag="box_answered"):
+    """The answer for one of many boxes, ``index`` counted from 0."""
+
+    index: int
+    done: Done
+
+
+class AllAnswered(Message, frozen=True, tag="all_answered"):
+    """No box is left; ``memory_bytes`` is what the process holds now."""
+
     memory_bytes: int
 
 
@@ -102,16 +195,64 @@ class Stopped(Message, frozen=True, tag="stopped"):
 
 
 class Failed(Message, frozen=True, tag="failed"):
-    """The request cannot be done: what was wrong, and what to do."""
+    """The request cannot be done: what was wrong, what to do, and the name of the error's class."""
 
     problem: str
     advice: str
+    error: str = "Gpt4RoiError"
 
 
 class Died(Message, frozen=True, tag="died"):
-    """The process is gone. Never sent: the window's side makes it when the pipe ends."""
+    """The process is gone. Never sent: the caller's side makes it when the pipe ends."""
 
     exit_status: int
+    last_words: tuple[str, ...] = ()
 
 
-Event = BundleOpened | ImageOpened | Text | Answered | Proposed | Stopped | Failed | Died
+Progress = Begun | Accepted | Text | BoxAnswered
+"""Events behind which others of the same request follow."""
+
+Event = (
+    Progress
+    | BundleOpened
+    | ImageOpened
+    | PhotoWanted
+    | Prepared
+    | Answered
+    | AllAnswered
+    | Proposed
+    | Stopped
+    | Failed
+    | Died
+)
+
+
+def encoded(request: Request) -> bytes:
+    """A request as the content of a frame.
+
+    Raises:
+        InputError: The caller's words or numbers do not fit into one.
+    """
+    try:
+        content = _ENCODER.encode(request)
+    except UnicodeEncodeError as error:
+        raise QuestionError(
+            f"the question holds {error.object[error.start : error.end]!r}, which is not a character", "Type it again."
+        ) from error
+    except OverflowError as error:
+        raise InputError("a number of the question is too large", "Use one of at most 18 digits.") from error
+    if len(content) > MAX_MESSAGE_BYTES:
+        raise InputError(
+            f"the question takes {len(content)} bytes; the most is {MAX_MESSAGE_BYTES}", "Ask a shorter one."
+        )
+    return content
+
+
+def _plain(value: object) -> Any:
+    """A number of NumPy's, such as a coordinate that a caller computed, as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be sent")
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)

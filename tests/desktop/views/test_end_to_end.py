@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.views.window import Window
-from gpt4roi_desktop.worker.process import WorkerProcess
+from gpt4roi_runtime.worker.process import WorkerProcess
 from tests.conftest import REPOSITORY
 from tests.desktop.views.desk import LEFT, Desk
 
@@ -62,7 +62,7 @@ def test_a_killed_process_comes_back_with_photo_and_question(real: Desk) -> None
     real.qtbot.waitUntil(lambda: controller.stage == "ready", timeout=PATIENCE_MS)
     real.draw((360, 5, 460, 280))
     for child in psutil.Process().children():
-        if "gpt4roi_desktop.worker.child" in child.cmdline():
+        if "gpt4roi_runtime.worker.child" in child.cmdline():
             child.kill()
     real.qtbot.waitUntil(lambda: controller.stage == "dead", timeout=PATIENCE_MS)
     real.qtbot.mouseClick(real.chat.what, LEFT)

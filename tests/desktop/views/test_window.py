@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QAbstractButton, QFileDialog, QLabel, QListView, Q
 
 from gpt4roi_desktop.session import Chip
 from gpt4roi_desktop.views.shortcuts import ShortcutSheet
-from gpt4roi_desktop.worker import messages as m
+from gpt4roi_runtime.worker import messages as m
 from tests.desktop.fakes import photo_file
 from tests.desktop.views.desk import CONTROL, LEFT, Desk
 

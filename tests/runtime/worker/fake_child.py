@@ -1,72 +1,132 @@
-"""A model's process without a model: what a question says is what happens."""
+"""The model's process with engines that a test can follow: what a question says is what happens.
+
+Beside the bundle's files, ``starts`` counts the processes; where there is a file ``dies_at_start``, they die at once.
+"""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from gpt4roi_desktop.worker import messages as m
-from gpt4roi_desktop.worker.child import private_streams
-from gpt4roi_desktop.worker.service import CancelCheck, Service
-from gpt4roi_runtime.errors import BundleError, Cancelled, QuestionError
+import numpy as np
+
+from gpt4roi_runtime.arrays import EmbeddingRows, PixelValues
+from gpt4roi_runtime.bundle.folder import open_bundle
+from gpt4roi_runtime.errors import Cancelled, QuestionError
+from gpt4roi_runtime.llm.decoder import CancelCheck, DecodedToken, Prefilled, Sampling
+from gpt4roi_runtime.pipeline import Pipeline
+from gpt4roi_runtime.vision.encoder import ImageFeatures
+from gpt4roi_runtime.worker import messages as m
+from gpt4roi_runtime.worker.child import PipelineModel, serve
+from tests.helpers.fakes import WIDTH, FakeDecoder, FakeEncoder
+
+BLACK, WHITE = 0, 255
+"""A black photo takes until somebody cancels its preparation; a white one ends the process."""
 
 
-class Model:
-    def __init__(self, folder: Path) -> None:
-        if folder.name == "missing":
-            raise BundleError(f"{folder} is missing", "Choose another.")
-        self.photo: Any = None
-        self.prepared: Any = None
+class Encoder(FakeEncoder):
+    """Image rows are minus the mean of the pixels as a photo has them, and minus 1."""
 
-    def opened(self, request_id: int) -> m.BundleOpened:
-        print("engines print")  # noqa: T201 - must not reach the pipe
-        return m.BundleOpened(request_id, "0123456789abcdef", "fake", "vision", "language", 1, True, 0.1)
+    def __init__(self) -> None:
+        super().__init__(n_image_rows=2, n_rows_per_region=1)
 
-    def encode(self, photo: Any) -> float:
-        self.photo = photo
-        return 0.5
+    def encode(self, pixels: PixelValues) -> ImageFeatures:
+        self.n_encoded += 1
+        mean = round(float((pixels.mean() / 4 + 0.5) * 255))
+        if mean == WHITE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return ImageFeatures(np.full((2, WIDTH), -1 - mean, dtype=np.float32), (pixels[:, :1].copy(),))
 
-    def prepare(self, cancel: CancelCheck) -> None:
-        self.prepared = self.photo
-        if self.photo.sum() == 0:  # a black photo takes until another one comes
-            while not cancel():
-                threading.Event().wait(0.005)
-            raise Cancelled
 
-    def answer(self, request: m.Ask, cancel: CancelCheck) -> Iterator[m.Text | m.Answered]:
-        match request.question:
-            case "die":
-                os._exit(3)
-            case "fail":
-                raise QuestionError("no", "Say yes.")
-            case "bug":
-                raise KeyError("x")
-            case "garbage":
-                os.write(self.raw_output(), b"\xff\xff\xff\xff")
-            case "endless":
-                while not cancel():
-                    yield m.Text(request.id, "word ")
-                    threading.Event().wait(0.005)  # a model takes its time too
+class Decoder(FakeDecoder):
+    """Answers with the question, the photo's mean, the number of photos encoded and of rows that were kept."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(context_length=2000)
+        self.encoder = encoder
+
+    def prepare(self, prefix: EmbeddingRows, cancel: CancelCheck) -> Prefilled:
+        if _mean(prefix) == BLACK:
+            _wait_for(cancel)
+        return super().prepare(prefix, cancel)
+
+    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck, n_prefix: int = 0) -> Prefilled:
+        filled = super().prefill(rows, cancel, n_prefix)
+        text = "".join(chr(int(row[0])) for row in rows if row[0] >= ord("\n"))
+        self.question = text.removesuffix("\n### ").rpartition("### Human: ")[2].removeprefix("Look: ")
+        self.answer = f"{self.question}|{_mean(rows)}|{self.encoder.n_encoded}|{filled.n_kept}"
+        if "slow prefill" in self.question:
+            _wait_for(cancel)
+        return filled
+
+    def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Iterator[DecodedToken]:
+        for word, act in ACTS.items():
+            if word in self.question:
+                act()
+        while "endless" in self.question:
+            yield DecodedToken(1, b"word ")
+            if cancel():
                 raise Cancelled
-        prepared = self.prepared is self.photo
-        seen = f"{self.photo.shape} {self.photo.sum()} {sorted(request.regions)}"
-        text = f"{request.question} {seen} {request.history} {prepared}"
-        yield m.Text(request.id, text)
-        yield m.Answered(request.id, text, "end", 9, 3, 0.1, 0.2, 1000)
+            threading.Event().wait(0.002)  # a model takes its time too
+        self.answer += f"|{sampling.temperature}"
+        yield from super().decode(sampling, max_tokens, cancel)
 
-    def raw_output(self) -> int:
-        return sink.fileno()
 
-    def propose(self) -> tuple[m.Found, ...]:
-        return (m.Found((1, 2, 3, 4), "cup", 0.9),)
+def _mean(rows: EmbeddingRows) -> int:
+    return int(-1 - rows.min())
 
-    def close(self) -> None:
-        pass
+
+def _wait_for(cancel: CancelCheck) -> None:
+    while not cancel():
+        threading.Event().wait(0.002)
+    raise Cancelled
+
+
+def _fail() -> None:
+    raise QuestionError("no", "Say yes.")
+
+
+def _bug() -> None:
+    raise KeyError("x")
+
+
+def _leave() -> None:
+    print("out of luck", flush=True)  # noqa: T201 - engines print; it must not reach the pipe
+    os._exit(3)
+
+
+def _garbage() -> None:
+    os.write(RAW_OUTPUT, b"\xff\xff\xff\xff")
+    threading.Event().wait()
+
+
+ACTS = {
+    "exit": _leave,
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "fail": _fail,
+    "bug": _bug,
+    "garbage": _garbage,
+}
+
+
+def pipeline_of(folder: Path) -> Pipeline:
+    """The same in this process."""
+    encoder = Encoder()
+    return Pipeline(open_bundle(folder), encoder, Decoder(encoder))
+
+
+def open_model(request: m.OpenBundle) -> PipelineModel:
+    folder = Path(os.fsdecode(request.folder))
+    with (folder / "starts").open("a") as starts:
+        starts.write(f"{os.getpid()}\n")
+    if (folder / "dies_at_start").exists():
+        print("no luck at all", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(4)
+    return PipelineModel(pipeline_of(folder), request)
 
 
 if __name__ == "__main__":
-    source, sink = private_streams()
-    Service(source, sink, Model).run()
-    sys.exit(0)
+    RAW_OUTPUT = os.dup(1)
+    serve(open_model)

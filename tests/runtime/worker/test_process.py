@@ -1,24 +1,24 @@
-"""A real process and a real pipe, with a model that does what the question says."""
+"""A real process and a real pipe, as a window uses them: requests go, events come."""
 
-import io
 import os
 import queue
-import sys
+import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+import msgspec
 import psutil
 import pytest
 
-from gpt4roi_desktop.worker import messages as m
-from gpt4roi_desktop.worker.process import WorkerProcess
-from gpt4roi_desktop.worker.wire import BrokenWireError, read_frame, write_frame
-from gpt4roi_runtime.errors import EngineError
-
-PATIENCE_S = 30
-COMMAND = (sys.executable, "-m", "tests.desktop.worker_child")
-REPOSITORY = Path(__file__).resolve().parents[2]
+from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.load import EngineSettings
+from gpt4roi_runtime.errors import EngineError, InputError, QuestionError
+from gpt4roi_runtime.llm.decoder import Sampling
+from gpt4roi_runtime.worker import messages as m
+from gpt4roi_runtime.worker.process import Letter, WorkerProcess
+from gpt4roi_runtime.worker.wire import MAX_MESSAGE_BYTES, BrokenWireError, read_frame, write_frame
+from tests.runtime.worker.conftest import COMMAND, PATIENCE_S, photo
 
 
 class Wire:
@@ -31,105 +31,171 @@ class Wire:
     def next(self) -> m.Event:
         return self.events.get(timeout=PATIENCE_S)
 
+    def until(self, *kinds: type[m.Event]) -> m.Event:
+        while not isinstance(event := self.next(), kinds):
+            pass
+        return event
+
     def ask(self, number: int, question: str) -> None:
-        self.worker.send(m.Ask(number, question, {1: (0, 0, 1, 1)}, (("q", "a"),)))
+        self.worker.send(m.Ask(number, question, {}))
 
 
 @pytest.fixture
-def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
-    folders = [str(REPOSITORY), str(REPOSITORY / "runtime"), str(REPOSITORY / "desktop_app")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*folders, os.environ.get("PYTHONPATH", "")]))
+def wire(importable: None) -> Iterator[Wire]:
     wire = Wire()
     yield wire
     wire.worker.close()
 
 
 @pytest.fixture
-def ready(wire: Wire) -> Wire:
-    wire.worker.send(m.OpenBundle(1, b"folder"))
+def ready(wire: Wire, folder: Path) -> Wire:
+    wire.worker.send(m.OpenBundle(1, os.fsencode(folder)))
+    assert wire.next() == m.Begun(1)
     assert isinstance(wire.next(), m.BundleOpened)
-    wire.worker.send(m.OpenImage(2, 30, 20), np.ones((20, 30, 3), dtype=np.uint8))
-    assert wire.next() == m.ImageOpened(2, 0.5)
+    show(wire, 2)
     return wire
 
 
+def show(wire: Wire, number: int, value: int = 51) -> None:
+    wire.worker.send(m.OpenImage(number, 30, 20), photo(value))
+    opened = wire.until(m.ImageOpened)
+    assert opened.id == number
+
+
 def test_a_question_and_its_answer(ready: Wire) -> None:
-    ready.ask(3, "hello")
-    text = "hello (20, 30, 3) 1800 [1] (('q', 'a'),) True"
-    assert ready.next() == m.Text(3, text)
-    done = ready.next()
-    assert isinstance(done, m.Answered)
-    assert (done.id, done.answer) == (3, text)
+    ready.worker.send(m.Ask(3, "<region1>?", {1: (0, 0, 1, 1)}, (("q", "a"),)))
+    assert [ready.next(), ready.next()] == [m.Begun(3), m.Accepted(3)]
+    texts = []
+    while isinstance(event := ready.next(), m.Text):
+        assert event.id == 3
+        texts.append(event.text)
+    assert isinstance(event, m.Answered)
+    assert event.done.answer == "".join(texts)
+    assert event.done.answer.startswith("region1 ?|51|1|")
+    assert [turn.question for turn in event.done.history] == ["q", "<region1>?"]
+    assert event.memory_bytes > 1 << 20
 
 
-def test_a_photo_is_prepared_until_another_one_comes(ready: Wire) -> None:
-    ready.worker.send(m.OpenImage(3, 30, 20), np.zeros((20, 30, 3), dtype=np.uint8))
-    assert ready.next() == m.ImageOpened(3, 0.5)
-    ready.worker.send(m.OpenImage(4, 30, 20), np.ones((20, 30, 3), dtype=np.uint8))
-    assert ready.next() == m.ImageOpened(4, 0.5)
+def test_a_shown_photo_is_prepared_until_another_one_comes(ready: Wire) -> None:
+    show(ready, 3, value=0)
+    show(ready, 4, value=51)
     ready.ask(5, "hello")
-    text = ready.next()
-    assert isinstance(text, m.Text)
-    assert text.text.endswith(" True")
+    answered = ready.until(m.Answered)
+    assert isinstance(answered, m.Answered)
+    assert answered.done.n_kept_rows > 0
 
 
-def test_proposals(ready: Wire) -> None:
-    ready.worker.send(m.Propose(3))
-    assert ready.next() == m.Proposed(3, (m.Found((1, 2, 3, 4), "cup", 0.9),))
+def test_settings_are_of_questions_that_name_none(wire: Wire, folder: Path) -> None:
+    settings = EngineSettings(vision_threads=2, language=LlamaCppSettings(n_threads=1, context_length=640))
+    sampling = Sampling(temperature=0.75)
+    wire.worker.send(m.OpenBundle(1, os.fsencode(folder), settings, sampling, max_tokens=40))
+    show(wire, 2)
+    wire.ask(3, "hello")
+    answered = wire.until(m.Answered)
+    assert isinstance(answered, m.Answered)
+    assert answered.done.answer.endswith("|0.75")
+    wire.worker.send(m.Ask(4, "hello", {}, sampling=Sampling(temperature=0.5), max_tokens=2))
+    answered = wire.until(m.Answered)
+    assert isinstance(answered, m.Answered)
+    assert answered.done.n_answer_tokens == 2
+
+
+def test_many_boxes(ready: Wire) -> None:
+    ready.worker.send(m.AskEach(3, "<region1>?", ((0, 0, 1, 1), (0, 0, 2, 2))))
+    answers = [ready.until(m.BoxAnswered, m.AllAnswered) for _ in range(3)]
+    assert {each.index for each in answers if isinstance(each, m.BoxAnswered)} == {0, 1}
+    assert isinstance(answers[-1], m.AllAnswered)
+
+
+def test_a_question_about_an_image_that_is_not_there(ready: Wire, folder: Path) -> None:
+    ready.worker.send(m.Ask(3, "hello", {}, image=17))
+    assert ready.next() == m.PhotoWanted(3)
+    ready.worker.send_all(Letter(m.OpenImage(4, 30, 20, image=17), photo(102)), Letter(m.Ask(5, "hello", {}, image=17)))
+    answered = ready.until(m.Answered)
+    assert isinstance(answered, m.Answered)
+    assert answered.done.answer.startswith("hello|102|2|")
+    ready.worker.send(m.OpenBundle(6, os.fsencode(folder)))
+    ready.ask(7, "hello")
+    assert ready.until(m.Failed) == m.Failed(7, "no photo is open", "Open one, then ask again.")
 
 
 def test_an_answer_is_stopped_in_its_midst_and_the_next_one_comes(ready: Wire) -> None:
     ready.ask(3, "endless")
-    assert ready.next() == m.Text(3, "word ")
+    ready.until(m.Text)
     ready.worker.send(m.Cancel(3))
-    while (event := ready.next()) == m.Text(3, "word "):
-        pass
-    assert event == m.Stopped(3)
+    assert ready.until(m.Stopped, m.Answered) == m.Stopped(3)
     ready.ask(4, "hello")
-    assert isinstance(ready.next(), m.Text)
+    assert isinstance(ready.until(m.Answered), m.Answered)
 
 
 def test_a_question_is_stopped_before_it_begins(ready: Wire) -> None:
     ready.ask(3, "endless")
-    ready.next()
+    ready.until(m.Text)
     ready.ask(4, "hello")
     ready.worker.send(m.Cancel(4))
     ready.worker.send(m.Cancel(3))
+    ready.worker.send(m.Cancel(99))
     ended = [event for event in iter(ready.next, m.Stopped(4)) if not isinstance(event, m.Text)]
     assert ended == [m.Stopped(3)]
 
 
-def test_errors_and_bugs_come_as_words_and_the_process_lives(ready: Wire) -> None:
+def test_errors_and_bugs_come_as_words_and_the_process_lives(ready: Wire, tmp_path: Path) -> None:
     ready.ask(3, "fail")
-    assert ready.next() == m.Failed(3, "no", "Say yes.")
+    assert ready.until(m.Failed) == m.Failed(3, "no", "Say yes.", "QuestionError")
     ready.ask(4, "bug")
-    failed = ready.next()
+    failed = ready.until(m.Failed)
     assert isinstance(failed, m.Failed)
     assert "KeyError" in failed.problem
-    ready.worker.send(m.OpenBundle(5, b"missing"))
-    assert ready.next() == m.Failed(5, "missing is missing", "Choose another.")
+    (tmp_path / "empty").mkdir()
+    ready.worker.send(m.OpenBundle(5, os.fsencode(tmp_path / "empty")))
+    failed = ready.until(m.Failed)
+    assert isinstance(failed, m.Failed)
+    assert (failed.id, failed.error) == (5, "BundleError")
     ready.ask(6, "hello")
-    assert ready.next() == m.Failed(6, "no model is loaded", "Choose a model's folder.")
+    assert ready.until(m.Failed) == m.Failed(6, "no model is loaded", "Choose a model's folder.")
 
 
-def test_death_is_told_with_its_status(ready: Wire) -> None:
-    ready.ask(3, "die")
-    assert ready.next() == m.Died(0, 3)
+def test_death_is_told_with_its_status_and_words(ready: Wire) -> None:
+    ready.ask(3, "exit")
+    assert ready.until(m.Died) == m.Died(0, 3, ("out of luck",))
 
 
 def test_a_killed_process_is_told(ready: Wire) -> None:
     psutil.Process(ready.worker.pid).kill()
-    assert ready.next() == m.Died(0, -9)
+    assert ready.until(m.Died) == m.Died(0, -signal.SIGKILL)
 
 
 def test_garbage_on_the_pipe_ends_the_process(ready: Wire) -> None:
     ready.ask(3, "garbage")
-    assert ready.next() == m.Died(0, -9)
+    died = ready.until(m.Died)
+    assert isinstance(died, m.Died)
+    assert died.exit_status == -signal.SIGKILL
+    assert "no message" in died.last_words[-1]
+
+
+@pytest.mark.parametrize("frame", [b"no message", msgspec.msgpack.encode({"kind": "ask", "id": "x"})])
+def test_a_process_that_hears_garbage_leaves(ready: Wire, frame: bytes) -> None:
+    ready.worker._outbox.put(((frame, None),))
+    assert ready.until(m.Died) == m.Died(0, 0)
+
+
+def test_a_process_that_hears_of_a_photo_of_another_size_leaves(ready: Wire) -> None:
+    ready.worker.send(m.OpenImage(3, 30, 21), photo())
+    assert ready.until(m.Died) == m.Died(0, 0)
+
+
+def test_a_request_that_is_too_long_is_not_sent(ready: Wire) -> None:
+    with pytest.raises(InputError, match="the most is"):
+        ready.ask(3, "x" * MAX_MESSAGE_BYTES)
+    with pytest.raises(QuestionError, match="not a character"):
+        ready.ask(3, "\ud800")
+    ready.ask(4, "hello")
+    assert ready.next() == m.Begun(4)
 
 
 def test_closing_during_an_answer_leaves_no_process(ready: Wire) -> None:
     ready.ask(3, "endless")
-    ready.next()
+    ready.until(m.Text)
     pid = ready.worker.pid
     ready.worker.close()
     assert not psutil.pid_exists(pid)
@@ -142,17 +208,25 @@ def test_a_command_that_is_not_there() -> None:
         WorkerProcess(lambda _: None, ("/nonexistent/python",))
 
 
+def test_settings_go_there_and_back() -> None:
+    language = LlamaCppSettings(n_threads=3, context_length=512, flash_attention="off", kept_bytes=0)
+    request = m.OpenBundle(1, b"folder", EngineSettings(2, language), Sampling(0.5, 3, 0.5, 7), 9)
+    assert msgspec.msgpack.decode(m.encoded(request), type=m.Request) == request
+    assert replace(language) == request.settings.language  # type: ignore[union-attr]
+
+
 class TestFrames:
-    def test_there_and_back(self) -> None:
-        pipe = io.BytesIO()
-        write_frame(pipe, b"abc")
-        write_frame(pipe, b"")
-        pipe.seek(0)
-        assert read_frame(pipe) == b"abc"
-        assert read_frame(pipe) == b""
-        assert read_frame(pipe) is None
+    def test_there_and_back(self, tmp_path: Path) -> None:
+        with (tmp_path / "pipe").open("w+b") as pipe:
+            write_frame(pipe, b"abc")
+            write_frame(pipe, b"")
+            pipe.seek(0)
+            assert read_frame(pipe) == b"abc"
+            assert read_frame(pipe) == b""
+            assert read_frame(pipe) is None
 
     @pytest.mark.parametrize("content", [b"\x00\x00", b"\x00\x00\x00\x05abc", b"\xff\xff\xff\xff"])
-    def test_what_is_no_frame(self, content: bytes) -> None:
-        with pytest.raises(BrokenWireError):
-            read_frame(io.BytesIO(content))
+    def test_what_is_no_frame(self, content: bytes, tmp_path: Path) -> None:
+        (tmp_path / "pipe").write_bytes(content)
+        with (tmp_path / "pipe").open("rb") as pipe, pytest.raises(BrokenWireError):
+            read_frame(pipe)
