@@ -8,15 +8,15 @@ from typing import Any
 import click
 
 from gpt4roi_runtime.arrays import RgbImage
-from gpt4roi_runtime.cli.ask import open_pipeline, print_answer
-from gpt4roi_runtime.cli.console import busy, print_error, reports_errors
+from gpt4roi_runtime.cli.ask import print_answer
+from gpt4roi_runtime.cli.console import busy, print_error, print_note, reports_errors
 from gpt4roi_runtime.cli.options import ModelOptions, model_options, numbered
-from gpt4roi_runtime.errors import Cancelled, Gpt4RoiError, InputError
+from gpt4roi_runtime.errors import Cancelled, Gpt4RoiError, InputError, WorkerDiedError
 from gpt4roi_runtime.geometry import Box, normalise, parse_box
 from gpt4roi_runtime.image import load_image
 from gpt4roi_runtime.overlay import region_colour, save_overlay
-from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
 from gpt4roi_runtime.prompt import Turn, mentions
+from gpt4roi_runtime.worker.client import WorkerImage, WorkerPipeline
 
 _HELP = """\
   any text              ask; mention regions as <region1>, <region2>, ...
@@ -43,7 +43,7 @@ def command(photo: Path, boxes: tuple[str, ...], **options: Any) -> None:
         image = load_image(photo, max_pixels=model.max_pixels)
     regions = numbered(boxes)
     normalise(regions, image.shape[1], image.shape[0])
-    with open_pipeline(model) as pipeline:
+    with _open_worker(model) as pipeline:
         with busy("encoding the photo"):
             encoded = pipeline.encode(image)
         chat = Chat(pipeline, image, encoded, model, regions)
@@ -54,11 +54,25 @@ def command(photo: Path, boxes: tuple[str, ...], **options: Any) -> None:
                 chat.hear(line)
 
 
+def _open_worker(model: ModelOptions) -> WorkerPipeline:
+    """Load the model in a process of its own: should it crash, photo, boxes and dialogue are still here."""
+    with busy("loading the model"):
+        pipeline = WorkerPipeline.open(model.bundle, model.engines())
+    for note in pipeline.opened.notes:
+        print_note(note)
+    return pipeline
+
+
 class Chat:
     """The state of one conversation: boxes by number, and the turns so far."""
 
     def __init__(
-        self, pipeline: Pipeline, photo: RgbImage, image: EncodedImage, model: ModelOptions, regions: dict[int, Box]
+        self,
+        pipeline: WorkerPipeline,
+        photo: RgbImage,
+        image: WorkerImage,
+        model: ModelOptions,
+        regions: dict[int, Box],
     ) -> None:
         self.pipeline = pipeline
         self.photo = photo
@@ -66,8 +80,12 @@ class Chat:
         self.model = model
         self.regions = regions
         self.history: tuple[Turn, ...] = ()
-        self._ahead = threading.Thread(target=self._prepare, name="gpt4roi-prepare", daemon=True)
-        self._ahead.start()
+        self._ahead = self._begin_ahead()
+
+    def _begin_ahead(self) -> threading.Thread:
+        ahead = threading.Thread(target=self._prepare, name="gpt4roi-prepare", daemon=True)
+        ahead.start()
+        return ahead
 
     def _prepare(self) -> None:
         """While the user thinks of a question, compute what all questions begin with; a failure comes back there."""
@@ -80,6 +98,10 @@ class Chat:
             self.take(line)
         except (Cancelled, KeyboardInterrupt):
             click.echo("\n(stopped; this turn is forgotten)")
+        except WorkerDiedError as error:
+            click.echo()
+            print_error(error)
+            self._ahead = self._begin_ahead()  # which starts the model again
         except Gpt4RoiError as error:
             print_error(error)
 

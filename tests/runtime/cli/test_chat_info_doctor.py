@@ -1,12 +1,14 @@
 """The other commands: a conversation, a bundle's contents, the machine."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from gpt4roi_runtime.events import Done
-from gpt4roi_runtime.pipeline import Pipeline
+from gpt4roi_runtime.worker.client import WorkerPipeline
 from tests.runtime.cli.conftest import Run
 
 pytestmark = [pytest.mark.bundle, pytest.mark.usefixtures("bundle_dir")]
@@ -41,7 +43,7 @@ class TestChat:
         self, run: Run, sample_photo: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         done: list[Done] = []
-        really = Pipeline.ask
+        really = WorkerPipeline.ask
 
         def ask(self, *args, **more):  # type: ignore[no-untyped-def]
             for event in really(self, *args, **more):
@@ -49,11 +51,34 @@ class TestChat:
                     done.append(event)
                 yield event
 
-        monkeypatch.setattr(Pipeline, "ask", ask)
+        monkeypatch.setattr(WorkerPipeline, "ask", ask)
         result = run("chat", sample_photo, "--max-tokens", "4", stdin="What is in the picture?\nWhy?\n")
         assert result.exit_code == 0
         assert len(done) == 2
         assert done[0].n_kept_rows == done[1].n_kept_rows > 11
+
+    def test_a_crash_of_the_model_does_not_end_it(
+        self, run: Run, sample_photo: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        really = WorkerPipeline.ask
+        asked: list[str] = []
+
+        def ask(self, image, question, *args, **more):  # type: ignore[no-untyped-def]
+            events = really(self, image, question, *args, **more)
+            yield next(events)
+            asked.append(question)
+            if len(asked) == 2:
+                os.kill(self.pid, signal.SIGKILL)
+            yield from events
+
+        monkeypatch.setattr(WorkerPipeline, "ask", ask)
+        lines = "What is <region1>?\nWrite a long story about it.\nAnd what colour is <region1>?\n/regions\n"
+        result = run("chat", sample_photo, "--region", "165,10,415,300", stdin=lines)
+        assert result.exit_code == 0
+        assert result.stderr.count("error:") == 1
+        assert "the model's process was ended by signal 9" in result.stderr
+        assert len(asked) == 3
+        assert result.stdout.count("<region1> is 165,10,415,300") == 2
 
     def test_overlay_and_reset(self, run: Run, sample_photo: Path, tmp_path: Path) -> None:
         lines = f"/overlay {tmp_path / 'out.png'}\n/reset\n/help\n/overlay {tmp_path / 'out.xyz'}\n"

@@ -17,7 +17,7 @@ COMMAND = (sys.executable, "-m", "tests.runtime.worker.fake_child")
 PATIENCE_S = 30
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def importable() -> Iterator[None]:
     """Let children find the runtime and the tests."""
     folders = [str(REPOSITORY), str(REPOSITORY / "runtime"), os.environ.get("PYTHONPATH", "")]
@@ -37,7 +37,7 @@ def worker(folder: Path, importable: None) -> Iterator[WorkerPipeline]:
         yield pipeline
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lasting(tmp_path_factory: pytest.TempPathFactory, importable: None) -> Iterator[WorkerPipeline]:
     """One for all tests that leave no trace in it."""
     with WorkerPipeline.open(fake_bundle(tmp_path_factory.mktemp("lasting")), command=COMMAND) as pipeline:
