@@ -141,6 +141,7 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
             NumericError: NaN or infinity came out of it.
         """
         photo = np.array(_checked(image), order="C")  # the caller may draw on the other
+        photo.flags.writeable = False
         height_px, width_px = photo.shape[:2]
         number = 1 + randbits(62)  # nobody else's, so that images of another WorkerPipeline are not mistaken for it
         letter = Letter(m.OpenImage(0, width_px, height_px, number), photo)

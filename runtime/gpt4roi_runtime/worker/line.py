@@ -215,12 +215,18 @@ class Line:
             Gpt4RoiError: It cannot be started, or cannot open the bundle.
             Cancelled: ``cancel`` said so.
         """
-        with self._gate:
+        limit_s = _CANCEL_POLL_S if cancel is not None else _POLL_S or -1
+        while not self._gate.acquire(timeout=limit_s):  # another thread starts it
+            if cancel is not None and cancel():
+                raise Cancelled
+        try:
             if self._closed:
                 raise closed_error()
             if self._connection is not None and self._connection.died is None:
                 return self._connection
             return self._start(cancel)
+        finally:
+            self._gate.release()
 
     def close(self) -> None:
         """End the process and start no other; twice is harmless. Takes no lock that a waiting caller holds."""

@@ -228,19 +228,20 @@ Event = (
 
 
 def encoded(request: Request) -> bytes:
-    """A request as the content of a frame.
+    """A request as the content of a frame, checked as the other side will check it.
 
     Raises:
         InputError: The caller's words or numbers do not fit into one.
     """
     try:
         content = _ENCODER.encode(request)
+        _DECODER.decode(content)
     except UnicodeEncodeError as error:
         raise QuestionError(
             f"the question holds {error.object[error.start : error.end]!r}, which is not a character", "Type it again."
         ) from error
-    except OverflowError as error:
-        raise InputError("a number of the question is too large", "Use one of at most 18 digits.") from error
+    except (OverflowError, TypeError, msgspec.MsgspecError) as error:
+        raise InputError(f"the request cannot be sent: {error}", "Give what the call's signature says.") from error
     if len(content) > MAX_MESSAGE_BYTES:
         raise InputError(
             f"the question takes {len(content)} bytes; the most is {MAX_MESSAGE_BYTES}", "Ask a shorter one."
@@ -256,3 +257,4 @@ def _plain(value: object) -> Any:
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
+_DECODER = msgspec.msgpack.Decoder(Request)

@@ -28,6 +28,9 @@ _MAX_LINE_BYTES = 1000
 _OWN_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
+_Frames = tuple[tuple[bytes, RgbImage | None], ...]
+
+
 @dataclass(frozen=True)
 class Letter:
     """A request, with its photo, uint8 ``[h w 3]`` in one piece of memory, where one follows it."""
@@ -49,7 +52,7 @@ class WorkerProcess:
 
     def __init__(self, hear: Callable[[m.Event], None], command: Sequence[str] = COMMAND) -> None:
         self._hear = hear
-        self._outbox: queue.SimpleQueue[tuple[tuple[bytes, RgbImage | None], ...] | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[_Frames | None] = queue.SimpleQueue()
         self._last_words: deque[str] = deque(maxlen=_N_LAST_WORDS)
         self._closed = False
         try:
@@ -117,10 +120,8 @@ class WorkerProcess:
         sink = _pipe(self._child.stdin)
         with suppress(OSError):  # it died: the reading thread tells
             while (frames := self._outbox.get()) is not None:
-                for content, photo in frames:
-                    write_frame(sink, content)
-                    if photo is not None:
-                        write_frame(sink, photo.data.cast("B"))
+                _write_frames(sink, frames)
+                del frames  # a photo must not stay until the next request
         with suppress(OSError):
             sink.close()
 
@@ -156,3 +157,10 @@ class WorkerProcess:
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None  # noqa: S101 - asked for above
     return stream
+
+
+def _write_frames(sink: IO[bytes], frames: _Frames) -> None:
+    for content, photo in frames:
+        write_frame(sink, content)
+        if photo is not None:
+            write_frame(sink, photo.data.cast("B"))

@@ -83,6 +83,7 @@ class Service:
         try:
             while (job := self._jobs.get()) is not None:
                 self._do(job)
+                del job  # its photo must not stay until the next request
         except OSError:  # nobody reads us any more
             pass
         finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpt4roi_runtime.events import Done
+from gpt4roi_runtime.llm.decoder import Sampling
 from gpt4roi_runtime.worker.client import WorkerPipeline
 from tests.runtime.cli.conftest import Run
 
@@ -64,21 +65,46 @@ class TestChat:
         asked: list[str] = []
 
         def ask(self, image, question, *args, **more):  # type: ignore[no-untyped-def]
+            asked.append(question)
+            if len(asked) == 2:  # an answer that is long enough to be killed
+                more |= {"sampling": Sampling(temperature=10.0), "max_tokens": 400}
             events = really(self, image, question, *args, **more)
             yield next(events)
-            asked.append(question)
             if len(asked) == 2:
                 os.kill(self.pid, signal.SIGKILL)
             yield from events
 
         monkeypatch.setattr(WorkerPipeline, "ask", ask)
-        lines = "What is <region1>?\nWrite a long story about it.\nAnd what colour is <region1>?\n/regions\n"
+        lines = "What is <region1>?\nWhat else?\nAnd what colour is <region1>?\n/regions\n"
         result = run("chat", sample_photo, "--region", "165,10,415,300", stdin=lines)
         assert result.exit_code == 0
         assert result.stderr.count("error:") == 1
         assert "the model's process was ended by signal 9" in result.stderr
         assert len(asked) == 3
         assert result.stdout.count("<region1> is 165,10,415,300") == 2
+
+    def test_ctrl_c_stops_an_answer_and_nothing_else(
+        self, run: Run, sample_photo: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        really = WorkerPipeline.ask
+        processes: list[int | None] = []
+
+        def ask(self, *args, **more):  # type: ignore[no-untyped-def]
+            events = really(self, *args, **more)
+            yield next(events)
+            processes.append(self.pid)
+            if len(processes) == 1:
+                signal.raise_signal(signal.SIGINT)
+            yield from events
+
+        monkeypatch.setattr(WorkerPipeline, "ask", ask)
+        lines = "Write a long story about <region1>.\nWhat is <region1>?\n"
+        result = run("chat", sample_photo, "--region", "165,10,415,300", stdin=lines)
+        assert result.exit_code == 0
+        assert result.stderr == ""
+        assert "(stopped; this turn is forgotten)" in result.stdout
+        assert len(processes) == 2
+        assert len(set(processes)) == 1
 
     def test_overlay_and_reset(self, run: Run, sample_photo: Path, tmp_path: Path) -> None:
         lines = f"/overlay {tmp_path / 'out.png'}\n/reset\n/help\n/overlay {tmp_path / 'out.xyz'}\n"

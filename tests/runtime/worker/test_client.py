@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +67,15 @@ def n_starts(folder: Path) -> int:
 def kill(worker: WorkerPipeline) -> None:
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
+
+
+def wait_for_end(process: psutil.Process) -> None:
+    """Of somebody else's child, which may stay a zombie where nobody adopts it."""
+    deadline = time.monotonic() + PATIENCE_S
+    with suppress(psutil.NoSuchProcess):
+        while process.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 class TestTheFaceOfAPipeline:
@@ -179,7 +190,7 @@ class TestTheFaceOfAPipeline:
         image = lasting.encode(photo())
         with pytest.raises(InputError, match="the question takes"):
             lasting.ask(image, "x" * (17 << 20), {})
-        with pytest.raises(InputError, match="too large"):
+        with pytest.raises(InputError, match="cannot be sent"):
             lasting.ask(image, "what?", {}, max_tokens=10**30)
         assert answer(lasting, image).startswith("what?")
 
@@ -240,10 +251,16 @@ class TestDeath:
         assert answer(worker, image).startswith("what?|51|")
 
     def test_while_it_prepares(self, worker: WorkerPipeline) -> None:
+        def kill_once_begun() -> bool:
+            connection = worker._line._connection
+            assert connection is not None
+            if any(call.begun for call in connection._calls.values()):
+                kill(worker)
+            return False
+
         image = worker.encode(photo(BLACK))
-        threading.Timer(0.05, kill, [worker]).start()
-        with pytest.raises(WorkerDiedError, match=r"while preparing|while answering"):
-            worker.prepare(image)
+        with pytest.raises(WorkerDiedError, match="while preparing for questions"):
+            worker.prepare(image, cancel=kill_once_begun)
 
     def test_a_question_that_waits_outlives_the_one_that_kills(
         self, worker: WorkerPipeline, image: WorkerImage
@@ -306,7 +323,8 @@ class TestImages:
 
     def test_several_are_kept(self, worker: WorkerPipeline) -> None:
         images = [worker.encode(photo(value)) for value in (51, 102, 153)]
-        assert [answer(worker, image)[:10] for image in images] == ["what?|51|3", "what?|102|", "what?|153|"]
+        said = [answer(worker, image).split("|")[1:3] for image in images]
+        assert said == [["51", "3"], ["102", "3"], ["153", "3"]]
 
     def test_the_callers_array_may_change_afterwards(self, worker: WorkerPipeline) -> None:
         pixels = photo(51)
@@ -327,6 +345,10 @@ class TestImages:
 
 
 class TestCancelling:
+    @pytest.fixture
+    def worker(self, lasting: WorkerPipeline) -> WorkerPipeline:
+        return lasting
+
     @pytest.mark.parametrize("question", ["endless", "slow prefill"])
     @pytest.mark.parametrize("way", ["close", "drop"])
     def test_an_answer_that_nobody_waits_for(
@@ -338,7 +360,7 @@ class TestCancelling:
             assert list(events) == []
         del events
         gc.collect()
-        assert answer(worker, image).startswith("what?|51|1|")  # it would never come
+        assert answer(worker, image).startswith("what?|51|")  # it would never come
 
     @pytest.mark.parametrize("question", ["endless", "slow prefill"])
     def test_by_the_callers_word(self, worker: WorkerPipeline, image: WorkerImage, question: str) -> None:
@@ -346,13 +368,13 @@ class TestCancelling:
         events = worker.ask(image, question, {}, cancel=lambda: next(asked) > 5)
         with pytest.raises(Cancelled):
             list(events)
-        assert answer(worker, image).startswith("what?|51|1|")
+        assert answer(worker, image).startswith("what?|51|")
 
     def test_a_preparation(self, worker: WorkerPipeline) -> None:
         image, asked = worker.encode(photo(BLACK)), itertools.count()
         with pytest.raises(Cancelled):
             worker.prepare(image, cancel=lambda: next(asked) > 3)
-        assert answer(worker, image).startswith("what?|0|1|")
+        assert answer(worker, image).startswith("what?|0|")
 
     def test_a_question_that_waits(self, worker: WorkerPipeline, image: WorkerImage) -> None:
         first = worker.ask(image, "endless", {})
@@ -363,17 +385,18 @@ class TestCancelling:
 
     def test_by_ctrl_c(self, worker: WorkerPipeline, image: WorkerImage) -> None:
         events = worker.ask(image, "slow prefill", {})
-        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
         with pytest.raises(KeyboardInterrupt):
+            threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
             next(events)
-        assert answer(worker, image).startswith("what?|51|1|")
+        events.close()  # type: ignore[attr-defined] # does nothing any more
+        assert answer(worker, image).startswith("what?|51|")
 
     @pytest.mark.skipif(os.name != "posix", reason="sessions are of POSIX")
     def test_a_terminals_ctrl_c_does_not_reach_the_process(self, worker: WorkerPipeline, image: WorkerImage) -> None:
         assert worker.pid is not None
         assert os.getsid(worker.pid) != os.getsid(0)
         os.kill(worker.pid, signal.SIGINT)
-        assert answer(worker, image).startswith("what?|51|1|")
+        assert answer(worker, image).startswith("what?|51|")
 
     def test_a_cancel_that_fails(self, worker: WorkerPipeline, image: WorkerImage) -> None:
         def cancel() -> bool:
@@ -381,10 +404,14 @@ class TestCancelling:
 
         with pytest.raises(LookupError, match="mine"):
             worker.ask(image, "endless", {}, cancel=cancel)
-        assert answer(worker, image).startswith("what?|51|1|")
+        assert answer(worker, image).startswith("what?|51|")
 
 
 class TestTwoAtOnce:
+    @pytest.fixture
+    def worker(self, lasting: WorkerPipeline) -> WorkerPipeline:
+        return lasting
+
     def test_from_threads(self, worker: WorkerPipeline) -> None:
         answers: list[tuple[str, str]] = []
 
@@ -481,4 +508,4 @@ class TestTheEnd:
                 caller.kill()
             _, errors = caller.communicate(timeout=PATIENCE_S)
         assert errors == b""
-        worker.wait(PATIENCE_S)
+        wait_for_end(worker)

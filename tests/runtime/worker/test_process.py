@@ -184,11 +184,14 @@ def test_a_process_that_hears_of_a_photo_of_another_size_leaves(ready: Wire) -> 
     assert ready.until(m.Died) == m.Died(0, 0)
 
 
-def test_a_request_that_is_too_long_is_not_sent(ready: Wire) -> None:
+def test_a_request_that_fits_no_message_is_not_sent(ready: Wire) -> None:
     with pytest.raises(InputError, match="the most is"):
         ready.ask(3, "x" * MAX_MESSAGE_BYTES)
     with pytest.raises(QuestionError, match="not a character"):
         ready.ask(3, "\ud800")
+    for wrong in ("9", 10**30, object()):
+        with pytest.raises(InputError, match="cannot be sent"):
+            ready.worker.send(m.Ask(3, "hello", {}, max_tokens=wrong))  # type: ignore[arg-type]
     ready.ask(4, "hello")
     assert ready.next() == m.Begun(4)
 
