@@ -111,6 +111,11 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
         return self._line.opened
 
     @property
+    def load_s(self) -> float:
+        """Wall-clock seconds of checking and loading, without the start of the process."""
+        return self.opened.load_s
+
+    @property
     def pid(self) -> int | None:
         """The process that runs now; None between a death and the next request."""
         return self._line.pid
@@ -195,7 +200,7 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
         corners = {number: box.xyxy for number, box in regions.items()}
         turns = tuple((turn.question, turn.answer) for turn in history)
         request = m.Ask(0, question, corners, turns, image.number, sampling, max_tokens)
-        return _Answer(self._begin(request, image, "answering", cancel), cancel)
+        return _Answer(self, self._begin(request, image, "answering", cancel), cancel)
 
     def ask_each(
         self,
@@ -219,7 +224,7 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
         """
         corners = tuple(box.xyxy for box in boxes)
         request = m.AskEach(0, question, corners, image.number, sampling, max_tokens)
-        return _BoxAnswers(self._begin(request, image, "answering", cancel), cancel, tuple(boxes))
+        return _BoxAnswers(self, self._begin(request, image, "answering", cancel), cancel, tuple(boxes))
 
     def close(self) -> None:
         """End the process, and give its memory back; closing twice is harmless."""
@@ -239,7 +244,8 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
 class _Stream(Iterator[T]):
     """Events of a request as a caller wants them."""
 
-    def __init__(self, call: Call, cancel: CancelCheck | None) -> None:
+    def __init__(self, owner: WorkerPipeline, call: Call, cancel: CancelCheck | None) -> None:
+        self._owner = owner  # which would end its process if it were forgotten before the answer is complete
         self._call = call
         self._cancel = cancel
         self._drop = weakref.finalize(self, call.drop)
@@ -273,8 +279,8 @@ class _Answer(_Stream[Event]):
 
 
 class _BoxAnswers(_Stream[RegionAnswer]):
-    def __init__(self, call: Call, cancel: CancelCheck | None, boxes: tuple[Box, ...]) -> None:
-        super().__init__(call, cancel)
+    def __init__(self, owner: WorkerPipeline, call: Call, cancel: CancelCheck | None, boxes: tuple[Box, ...]) -> None:
+        super().__init__(owner, call, cancel)
         self._boxes = boxes
 
     def _read(self, event: m.Event) -> RegionAnswer | None:

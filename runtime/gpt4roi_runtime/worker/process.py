@@ -107,14 +107,18 @@ class WorkerProcess:
         """End the process, by force where it does not go by itself; no event is heard afterwards."""
         self._closed = True
         self._outbox.put(None)
-        try:
-            self._child.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        self._ended()
         for thread in self._threads:
             if thread is not threading.current_thread():  # garbage is sometimes collected in one of them
                 thread.join(_PATIENCE_S)
+
+    def _ended(self) -> int:
+        """Exit status of a process that has nothing more to do; by force where it does not go by itself."""
+        try:
+            return self._child.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            return self._child.wait()
 
     def _write(self) -> None:
         sink = _pipe(self._child.stdin)
@@ -136,7 +140,7 @@ class WorkerProcess:
             self._last_words.append(f"what it sent is no message: {error}")
         source.close()
         self._outbox.put(None)
-        exit_status = self._child.wait()
+        exit_status = self._ended()
         self._threads[0].join(_PATIENCE_S)  # a process that it started may hold the pipe open
         self._tell(m.Died(0, exit_status, tuple(self._last_words)))
 

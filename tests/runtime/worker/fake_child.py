@@ -102,7 +102,13 @@ def _garbage() -> None:
     threading.Event().wait()
 
 
+def _fall_silent() -> None:
+    os.closerange(3, 64)
+    threading.Event().wait()
+
+
 ACTS = {
+    "silent": _fall_silent,
     "exit": _leave,
     "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "fail": _fail,

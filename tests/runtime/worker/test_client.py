@@ -305,6 +305,11 @@ class TestDeath:
         assert "no message" in error.value.last_words[-1]
         assert answer(worker, image).startswith("what?|51|")
 
+    def test_by_closing_the_pipe_and_going_on(self, worker: WorkerPipeline, image: WorkerImage) -> None:
+        with pytest.raises(WorkerDiedError, match="signal 9"):
+            answer(worker, image, "silent")
+        assert answer(worker, image).startswith("what?|51|")
+
     def test_the_bundle_was_replaced_meanwhile(self, worker: WorkerPipeline, image: WorkerImage, folder: Path) -> None:
         write_fake_bundle(folder, {"llm.gguf": b"another"})
         kill(worker)
@@ -385,9 +390,13 @@ class TestCancelling:
 
     def test_by_ctrl_c(self, worker: WorkerPipeline, image: WorkerImage) -> None:
         events = worker.ask(image, "slow prefill", {})
-        with pytest.raises(KeyboardInterrupt):
+
+        def interrupted() -> None:
             threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
             next(events)
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         events.close()  # type: ignore[attr-defined] # does nothing any more
         assert answer(worker, image).startswith("what?|51|")
 
@@ -475,6 +484,19 @@ class TestTheEnd:
         pid = worker.pid
         assert pid is not None
         del worker
+        gc.collect()
+        assert not psutil.pid_exists(pid)
+
+    def test_an_answer_keeps_its_process(self, folder: Path, importable: None) -> None:
+        worker = WorkerPipeline.open(folder, command=COMMAND)
+        events = worker.ask(worker.encode(photo()), "what?", {})
+        pid = worker.pid
+        assert pid is not None
+        del worker
+        gc.collect()
+        *_, done = events
+        assert isinstance(done, Done)
+        del events
         gc.collect()
         assert not psutil.pid_exists(pid)
 
