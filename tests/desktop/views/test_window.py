@@ -347,8 +347,8 @@ def test_every_control_has_a_name_for_a_screen_reader(two: Desk) -> None:
 
 
 def test_the_theme_can_be_chosen(desk: Desk) -> None:
-    desk.window.choose_theme("dark")
+    desk.window.themes.choose("dark")
     assert desk.window.palette().window().color().lightness() < 60
-    desk.window.choose_theme("light")
+    desk.window.themes.choose("light")
     assert desk.window.palette().window().color().lightness() > 200
-    desk.window.choose_theme("system")
+    desk.window.themes.choose("system")
