@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from gpt4roi_desktop import talk
+from gpt4roi_desktop.looking import Looking
 from gpt4roi_desktop.photo_file import OpenedPhoto, read_photo
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Question, Session, Timing, chipped, chips_of
@@ -24,7 +25,7 @@ from gpt4roi_runtime.vision.proposals import Proposal
 
 T = TypeVar("T")
 Stage = Literal["idle", "loading", "reading", "encoding", "ready", "answering", "proposing", "no_model", "dead"]
-Change = Literal["session", "photo", "status", "proposals", "notice"]
+Change = Literal["session", "photo", "status", "proposals", "notice", "sight"]
 Remedy = Literal["", "restart", "choose_model"]
 
 
@@ -70,6 +71,7 @@ class Controller:
         model: What the model said of itself, or None while there is none.
         notice: What to tell, or None.
         memory_bytes: Of the model's process, 0 while unknown.
+        looking: What the model sees of the photo.
     """
 
     def __init__(self, launch: Launch, threads: Threads, places: Places, notify: Callable[[Change], None]) -> None:
@@ -79,6 +81,7 @@ class Controller:
         self.model: m.BundleOpened | None = None
         self.notice: Notice | None = None
         self.memory_bytes = 0
+        self.looking = Looking(threads, lambda: notify("sight"))
         self._launch = launch
         self._threads = threads
         self._places = places
@@ -101,6 +104,7 @@ class Controller:
     def open_model(self, folder: Path) -> None:
         """Load a bundle, in a new process; the photo is encoded again behind it."""
         self._bundle = folder
+        self.looking.open_bundle(folder)
         if self._running is not None and self.session is not None:
             self.replace(talk.requeue(self.session, self._running[1]))
         self._drop_worker()
@@ -168,6 +172,7 @@ class Controller:
         self.tell(None)
         self.pixels, self.proposals = opened.pixels, ()
         self.session = self._joined(opened, known)
+        self.looking.open_photo(opened.photo, opened.pixels)
         self._image_ready = False
         self._notify("photo")
         self._notify("proposals")

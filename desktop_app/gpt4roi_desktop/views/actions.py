@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QDockWidget, QMainWindow
 
 from gpt4roi_desktop.views import icons
 
@@ -33,6 +33,17 @@ def make(window: QMainWindow, specs: tuple[Spec, ...]) -> dict[str, QAction]:
         window.addAction(action)
         made[spec.name] = action
     return made
+
+
+def panel(window: QMainWindow, dock: QDockWidget, key: str, icon: str = "") -> QAction:
+    """Qt's own action that shows and hides a panel."""
+    action = dock.toggleViewAction()
+    action.setShortcut(QKeySequence(key))
+    if icon:
+        action.setIcon(icons.icon(icon))
+    dress(action)
+    window.addAction(action)
+    return action
 
 
 def dress(action: QAction) -> None:

@@ -9,7 +9,22 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QSizePolicy, QToolBar, QToolBu
 Group = tuple[str, tuple[str, ...]]
 """A menu's title, and the names of its actions; ``-`` is a line between them."""
 
-_TOOLS = ("open", "-", "undo", "redo", "-", "draw", "suggest", "-", "zoom_out", "zoom_in", "fit", "actual")
+_TOOLS = (
+    "open",
+    "-",
+    "undo",
+    "redo",
+    "-",
+    "draw",
+    "suggest",
+    "-",
+    "zoom_out",
+    "zoom_in",
+    "fit",
+    "actual",
+    "-",
+    "sight",
+)
 _WITH_WORDS = ("open", "draw", "suggest", "actual")
 
 
@@ -26,7 +41,10 @@ def groups() -> tuple[Group, ...]:
             ("undo", "redo", "-", "copy", "paste", "duplicate", "delete", "-", "all", "lock", "hide", "up", "down"),
         ),
         (say("Window", "&Boxes"), ("draw", "suggest", "adopt")),
-        (say("Window", "&View"), ("zoom_in", "zoom_out", "fit", "actual", "-", "question", "photo", "-", "themes")),
+        (
+            say("Window", "&View"),
+            ("zoom_in", "zoom_out", "fit", "actual", "-", "question", "photo", "-", "sight", "-", "themes"),
+        ),
         (say("Window", "&Model"), ("dialogue", "cancel", "-", "model")),
         (say("Window", "&Help"), ("help",)),
     )

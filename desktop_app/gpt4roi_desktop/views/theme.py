@@ -140,6 +140,11 @@ def _style_sheet(theme: Theme) -> str:
     #side, #side QScrollArea, #talk {{ background: {theme.panel}; border: 0; }}
     QLabel#heading {{ color: {theme.faint}; font-weight: 600; }}
     QLabel#faint {{ color: {theme.faint}; }}
+    QLabel#warning {{ background: {theme.warning_ground}; border: 1px solid {theme.warning_line}; border-radius: 6px;
+        padding: 6px 10px; }}
+    QDockWidget {{ color: {theme.text}; }}
+    QDockWidget::title {{ background: {theme.panel}; border-bottom: 1px solid {theme.line}; padding: 8px 12px; }}
+    QMainWindow::separator {{ background: {theme.line}; width: 1px; height: 1px; }}
     QLabel#failed {{ color: {theme.danger}; }}
     QListView {{ background: {theme.panel}; border: 0; outline: 0; }}
     QFrame#question {{ background: {theme.raised}; border-radius: 10px; }}

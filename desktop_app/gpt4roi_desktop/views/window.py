@@ -22,6 +22,7 @@ from gpt4roi_desktop.views.notice_bar import NoticeBar
 from gpt4roi_desktop.views.pixels import Levels, levels_of
 from gpt4roi_desktop.views.region_list import RegionList
 from gpt4roi_desktop.views.shortcuts import ShortcutSheet
+from gpt4roi_desktop.views.sight_panel import SightPanel
 from gpt4roi_desktop.views.status_line import StatusLine
 from gpt4roi_desktop.views.theme_menu import ThemeMenu
 from gpt4roi_desktop.views.undo import Edits
@@ -46,20 +47,24 @@ class Window(QMainWindow):
         self.canvas, self.chat, self.list = Canvas(), Chat(), RegionList()
         self.regions = layout.Regions(self.list)
         self.notice, self.status = NoticeBar(), StatusLine()
+        self.sight = SightPanel(self)
         self.boxes = BoxCommands(self.controller, self.edits, self._mention, self)
         self._keep = QTimer(self, singleShot=True, interval=_KEEP_AFTER_MS)
         self._keep.timeout.connect(self.controller.keep)
         self.setCentralWidget(layout.with_side(self.canvas, layout.side_of(self.regions, self.chat), self.notice))
         self.setStatusBar(self.status)
+        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.sight)
+        self.sight.hide()
         self._add_actions()
         self._connect_canvas()
         self._connect_talk()
         self.setWindowTitle("GPT4RoI")
         self.setWindowIcon(icons.logo())
         self.resize(1240, 800)
-        geometry = self.settings.value("geometry")
-        if geometry is not None:
-            self.restoreGeometry(geometry)
+        for name, restore in (("geometry", self.restoreGeometry), ("state", self.restoreState)):
+            remembered = self.settings.value(name)
+            if remembered is not None:
+                restore(remembered)
         self._show_all()
         self.canvas.setFocus()
 
@@ -69,6 +74,7 @@ class Window(QMainWindow):
         self.themes = ThemeMenu(self.settings, self)
         self.actions_by_name = actions.make(self, self._specs())
         self.actions_by_name |= box_keys.undo_actions(self, self.edits.stack, self.tr("&Undo"), self.tr("&Redo"))
+        self.actions_by_name["sight"] = actions.panel(self, self.sight, "Ctrl+I", "grid")
         box_keys.add_digits(self, self.boxes)
         box_keys.add_arrows(self.canvas, self.boxes)
         menus.fill_menu_bar(self, self.actions_by_name, {"recent": self.files.recent, "themes": self.themes})
@@ -132,6 +138,7 @@ class Window(QMainWindow):
         chat.asked_again.connect(controller.ask_again)
         chat.edited.connect(self.edit_question)
         chat.dialogue_begun.connect(controller.new_dialogue)
+        self.sight.watched.connect(lambda watched: controller.looking.watch(watched=watched))
         self.notice.closed.connect(lambda: controller.tell(None))
         self.notice.remedied.connect(self._remedy)
         application = QApplication.instance()
@@ -151,13 +158,14 @@ class Window(QMainWindow):
                 self.notice.show_notice(self.controller.notice)
             case "session":
                 self._keep.start()
-        if change in ("session", "photo", "status", "proposals"):
+        self.sight.show_looking(self.controller.looking, self.controller.session)
+        if change != "notice":
             self._show_all()
 
     def _show_all(self) -> None:
         session = self.controller.session
         self.canvas.show_session(session)
-        self.list.show_session(session)
+        self.list.show_session(session, self.controller.looking.grid)
         self.regions.show_list(filled=session is not None and bool(session.regions))
         self.chat.show_session(session, self.controller.running)
         self.status.show_status(self.controller)
@@ -249,6 +257,7 @@ class Window(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
         """Remember everything, end the model's process."""
         self.settings.setValue("geometry", self.saveGeometry())
+        self.settings.setValue("state", self.saveState())
         self._keep.stop()
         self.hide()
         self.controller.close()
