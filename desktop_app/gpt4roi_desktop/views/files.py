@@ -94,15 +94,28 @@ class Files(QObject):
         self._ask_file(QFileDialog.getSaveFileName, self.tr("Save the session"), kinds, save)
 
     def ask_export(self) -> None:
-        """Choose where to export to; the ending says what."""
-        kinds = self.tr("Table (*.csv);;JSON (*.json);;Report (*.md);;Photo with boxes (*.png *.jpg *.webp)")
-        self._ask_file(QFileDialog.getSaveFileName, self.tr("Export"), kinds, self.export)
+        """Choose where to export to, and what."""
+        kinds = {
+            self.tr("Table of questions (*.csv)"): ".csv",
+            self.tr("JSON with everything (*.json)"): ".json",
+            self.tr("JSON, a line a box (*.jsonl)"): ".jsonl",
+            self.tr("COCO captions (*.coco.json)"): ".coco.json",
+            self.tr("labelme (*.labelme.json)"): ".labelme.json",
+            self.tr("Report (*.md)"): ".md",
+            self.tr("Photo with boxes (*.png *.jpg *.webp)"): ".png",
+        }
+        session = self._session()
+        target = str(session.photo.path.with_suffix(""))
+        name, kind = QFileDialog.getSaveFileName(self._window, self.tr("Export"), target, ";;".join(kinds))
+        if name:
+            chosen = kinds.get(kind, "")
+            self.export(exports.with_ending(Path(name), chosen), chosen)
 
-    def export(self, path: Path) -> None:
-        """Write boxes and answers for other programs."""
+    def export(self, path: Path, chosen: str = "") -> None:
+        """Write boxes and answers for other programs, as the name's ending says, or as was chosen."""
         pixels = self._controller.pixels
         if pixels is not None:
-            self._write(path, lambda: exports.export(path, self._session(), pixels))
+            self._write(path, lambda: exports.export(path, self._session(), pixels, chosen))
 
     def ask_model(self) -> None:
         """Choose a bundle's folder."""
