@@ -11,11 +11,11 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
-from gpt4roi_desktop import talk
+from gpt4roi_desktop import replay, surveys, talk
 from gpt4roi_desktop.looking import Looking
 from gpt4roi_desktop.photo_file import OpenedPhoto, read_photo
 from gpt4roi_desktop.places import Places
-from gpt4roi_desktop.session import Question, Session, Timing, chipped, chips_of
+from gpt4roi_desktop.session import Exchange, Kind, Question, Session, Setup, Timing, chipped, chips_of
 from gpt4roi_desktop.worker import messages as m
 from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.errors import Gpt4RoiError, QuestionError
@@ -263,6 +263,40 @@ class Controller:
         self._pump()
         return exchange_id
 
+    def ask_each(self, question: Question) -> int:
+        """Ask about every region in turn; what is typed meanwhile goes before what still waits.
+
+        Returns:
+            The survey's id.
+
+        Raises:
+            InputError: There is no photo or region, the question mentions none or several, or it holds the model's
+                own words.
+        """
+        if self.session is None:
+            raise QuestionError("there is no photo to ask about", "Open one first.")
+        session, survey_id = surveys.ask_each(self.session, chipped(question, self.session))
+        for number, region in enumerate(session.regions, 1):
+            check_dialogue([talk.as_text(session, surveys.about(question, region.id))], [number])
+        self.replace(session)
+        self._pump()
+        return survey_id
+
+    def replay(self) -> None:
+        """Ask everything that was answered once more, to compare."""
+        if self.session is not None:
+            self.stop_kind("replay")
+            self.replace(replay.begin(self.session))
+            self._pump()
+
+    def stop_kind(self, kind: Kind) -> None:
+        """Stop everything of one kind of dialogue that waits or is being answered."""
+        session = self.session
+        for dialogue in () if session is None else session.of_kind(kind):
+            for exchange in dialogue.exchanges:
+                if exchange.state in ("queued", "streaming"):
+                    self.stop(exchange.id)
+
     def ask_again(self, exchange_id: int) -> None:
         """The same question once more, in its old place."""
         if self.session is None or (self._running is not None and self._running[1] == exchange_id):
@@ -330,10 +364,11 @@ class Controller:
     def _pump(self) -> None:
         """Send the next question, if the model is free for it."""
         while self.session is not None and self._worker is not None and self._image_ready and self._running is None:
-            waiting = next((each for each in self.session.exchanges() if each.state == "queued"), None)
+            waiting = _next_waiting(self.session)
             if waiting is None:
                 break
-            prompt = talk.prompt_of(self.session, waiting.id)
+            maker = replay if waiting.of else talk
+            prompt = maker.prompt_of(self.session, waiting.id)
             if prompt is None:
                 deleted = "a box of this question was deleted"
                 self.replace(talk.end(self.session, waiting.id, "failed", deleted, "Ask again with other boxes."))
@@ -381,7 +416,7 @@ class Controller:
                 return
             case m.Answered():
                 self.memory_bytes = event.memory_bytes
-                self.replace(talk.finish(self.session, exchange_id, event.answer, _timing(event)))
+                self.replace(talk.finish(self.session, exchange_id, event.answer, _timing(event), self._setup()))
             case m.Stopped():
                 self.replace(talk.end(self.session, exchange_id, "stopped"))
         self._running = None
@@ -434,11 +469,28 @@ class Controller:
         )
         self._notify("status")
 
+    def _setup(self) -> Setup | None:
+        model = self.model
+        if model is None:
+            return None
+        return Setup(model.bundle_id, model.name, f"{model.vision_engine} + {model.language_engine}", model.n_threads)
+
     def _drop_worker(self) -> None:
         worker, self._worker = self._worker, None
         self.model, self._image_ready, self._running, self._proposing = None, False, None, 0
         if worker is not None:
             worker.close()
+
+
+def _next_waiting(session: Session) -> Exchange | None:
+    """The question to be answered next: what a person typed goes before surveys and replays."""
+    waiting = [
+        (dialogue.kind != "talk", each)
+        for dialogue in session.dialogues
+        for each in dialogue.exchanges
+        if each.state == "queued"
+    ]
+    return min(waiting, key=lambda one: one[0], default=(False, None))[1]
 
 
 def _how(exit_status: int) -> str:

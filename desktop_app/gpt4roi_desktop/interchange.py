@@ -37,17 +37,17 @@ def captions_of(session: Session, exchanges: Sequence[Exchange] | None = None) -
 
 def as_jsonl(session: Session) -> str:
     """A line a region."""
-    return captions.as_file(captions_of(session), "jsonl", _photo(session), "")
+    return captions.as_file(captions_of(session), "jsonl", photo_of(session), "")
 
 
 def as_coco(session: Session) -> str:
     """COCO's format of captioned annotations."""
-    return captions.as_file(captions_of(session), "coco", _photo(session), "Boxes and answers of a GPT4RoI session")
+    return captions.as_file(captions_of(session), "coco", photo_of(session), "Boxes and answers of a GPT4RoI session")
 
 
 def as_labelme(session: Session, folder: Path) -> str:
     """Labelme's file of rectangles, to lie in ``folder``; the answers are the shapes' descriptions."""
-    account = {
+    account: dict[str, object] = {
         "version": _LABELME_VERSION,
         "flags": {},
         "shapes": [
@@ -78,7 +78,8 @@ def _caption(
     return Caption(number, box_px, renamed(session, exchange), exchange.state, n_tokens)
 
 
-def _photo(session: Session) -> captions.Photo:
+def photo_of(session: Session) -> captions.Photo:
+    """The session's photo as a file of captions names it."""
     photo = session.photo
     return captions.Photo(_written(str(photo.path)), photo.width_px, photo.height_px)
 

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gpt4roi_desktop.session import Chip, Question, Session
+from gpt4roi_desktop.session import Chip, Dialogue, Question, Session
 from gpt4roi_desktop.views import icons
 from gpt4roi_desktop.views.exchange_view import ExchangeView
 from gpt4roi_desktop.views.question_box import QuestionBox
@@ -144,11 +144,12 @@ class Chat(QWidget):
         """The dialogues as they are now; ``running`` is the exchange that is being answered."""
         self._session = session
         self.box.show_session(session)
-        exchanges = () if session is None else session.exchanges()
-        order = () if session is None else tuple(tuple(each.id for each in one.exchanges) for one in session.dialogues)
+        talks = () if session is None else session.of_kind("talk")
+        exchanges = tuple(exchange for dialogue in talks for exchange in dialogue.exchanges)
+        order = tuple(tuple(each.id for each in dialogue.exchanges) for dialogue in talks)
         if order != self._order:
             self._order = order
-            self._arrange(session)
+            self._arrange(talks)
         for exchange in exchanges:
             assert session is not None  # noqa: S101 - or there would be no exchange
             self._views[exchange.id].show_exchange(session, exchange, running=running == exchange.id)
@@ -182,20 +183,20 @@ class Chat(QWidget):
             self.box.insert_chip(chip.region_id)
         self.box.setFocus()
 
-    def _arrange(self, session: Session | None) -> None:
+    def _arrange(self, talks: tuple[Dialogue, ...]) -> None:
         """Put the exchanges in order, with a line between dialogues; views that stay are kept."""
         for rule in self._rules:
             self._column.removeWidget(rule)
             rule.deleteLater()
         self._rules.clear()
-        wanted = {} if session is None else {each.id: each for each in session.exchanges()}
-        for gone in set(self._views) - set(wanted):
+        wanted = {exchange.id for dialogue in talks for exchange in dialogue.exchanges}
+        for gone in set(self._views) - wanted:
             view = self._views.pop(gone)
             self._column.removeWidget(view)
             view.deleteLater()
         place = 1
-        for at, dialogue in enumerate(() if session is None else session.dialogues):
-            if at and (dialogue.exchanges or at == len(self._order) - 1):
+        for at, dialogue in enumerate(talks):
+            if at and (dialogue.exchanges or at == len(talks) - 1):
                 self._column.insertWidget(place, self._rule())
                 place += 1
             for exchange in dialogue.exchanges:
