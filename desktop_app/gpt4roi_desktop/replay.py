@@ -3,13 +3,17 @@
 Boxes are those that were asked about, wherever they are now; earlier turns are the replay's own.
 """
 
+import csv
+import io
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gpt4roi_desktop import talk
 from gpt4roi_desktop.session import Chip, Dialogue, Exchange, Session
 from gpt4roi_desktop.talk import Prompt
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.prompt import Turn
+from gpt4roi_runtime.storage import written_aside
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,38 @@ def prompt_of(session: Session, exchange_id: int) -> Prompt | None:
         regions={numbers[region_id]: box for region_id, box in boxes.items()},
         history=tuple(Turn(_as_text(turn, numbers), _renumbered(turn, numbers)) for turn in turns),
     )
+
+
+def as_csv(session: Session) -> str:
+    """A row a question: both answers, whether they are the same, both models and times."""
+    file = io.StringIO(newline="")
+    table = csv.writer(file)
+    table.writerow(
+        ["question", "then", "now", "same", "bundle_then", "bundle_now", "first_text_then", "first_text_now"]
+    )
+    for pair in pairs(session):
+        numbers = {asked.region_id: asked.number for asked in pair.now.asked}
+        both = (pair.then, pair.now)
+        table.writerow(
+            [
+                _as_text(pair.now, numbers),
+                *("" if each is None else each.answer for each in both),
+                "" if pair.is_same is None else pair.is_same,
+                *("" if each is None or each.setup is None else each.setup.bundle_id for each in both),
+                *("" if each is None or each.timing is None else each.timing.first_text_s for each in both),
+            ]
+        )
+    return file.getvalue()
+
+
+def export(path: Path, session: Session) -> None:
+    """Write the comparison as CSV; the file appears whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with written_aside(path) as file:
+        file.write(as_csv(session).encode("utf-8", "replace"))
 
 
 def _joins(turn: Exchange, numbers: dict[int, int], boxes: dict[int, Box]) -> bool:

@@ -1,10 +1,13 @@
 """The dialogue beside the photo: what was asked and answered, quick questions, and the box for the next one."""
 
+from functools import partial
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QScrollArea,
     QToolButton,
@@ -12,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gpt4roi_desktop.session import Chip, Dialogue, Question, Session
+from gpt4roi_desktop.session import Chip, Dialogue, Question, Session, chips_of
 from gpt4roi_desktop.views import icons
 from gpt4roi_desktop.views.exchange_view import ExchangeView
 from gpt4roi_desktop.views.question_box import QuestionBox
@@ -22,6 +25,7 @@ class Chat(QWidget):
     """Shows a session's dialogues; tells what is asked."""
 
     asked = Signal(tuple)
+    asked_each = Signal(tuple)
     drafted = Signal(tuple)
     stopped = Signal(int)
     asked_again = Signal(int)
@@ -42,6 +46,7 @@ class Chat(QWidget):
         self.what = self._quick(self.tr("What is it?"), self._what)
         self.compare = self._quick(self.tr("Compare"), self._compare)
         self.why = self._quick(self.tr("Why?"), lambda: self.asked.emit(("Why?",)))
+        self.each = QPushButton(self.tr("All boxes"))
         self.forgotten = QLabel()
         self._hint = QLabel(self.tr("Draw a box on the photo, then ask about it."))
         self._area = QScrollArea()
@@ -103,8 +108,29 @@ class Chat(QWidget):
         row.setSpacing(6)
         for button in (self.describe, self.what, self.compare, self.why):
             row.addWidget(button)
+        self.each.setObjectName("quick")
+        self.each.setAccessibleName(self.tr("Ask about all boxes"))
+        self.each.setToolTip(self.tr("One question about every box, with the answers in a table"))
+        self._each_menu = self._menu_of_each()
+        self.each.setMenu(self._each_menu)
+        row.addWidget(self.each)
         row.addStretch(1)
         return row
+
+    def _menu_of_each(self) -> QMenu:
+        menu = QMenu(self)
+        for words, before, after in (
+            (self.tr("&What is it?"), "What is ", "?"),
+            (self.tr("&Describe it"), "Describe ", "."),
+        ):
+            menu.addAction(words).triggered.connect(partial(self._ask_each, before, after))
+        self.each_typed = menu.addAction(self.tr("The &question below, box for box"))
+        self.each_typed.triggered.connect(lambda: self.asked_each.emit(self.box.question()))
+        return menu
+
+    def _ask_each(self, before: str, after: str, *_: object) -> None:
+        if self._session is not None and self._session.regions:
+            self.asked_each.emit((before, Chip(self._session.regions[0].id), after))
 
     def _ask_row(self) -> QHBoxLayout:
         self.send_button.setObjectName("primary")
@@ -163,6 +189,8 @@ class Chat(QWidget):
         self.describe.setEnabled(bool(meant))
         self.what.setEnabled(bool(meant))
         self.compare.setEnabled(len(meant) == 2)
+        self.each.setEnabled(session is not None and bool(session.regions))
+        self.each_typed.setEnabled(session is not None and len(chips_of(session.draft)) == 1)
         last = None if session is None or not session.dialogues[-1].exchanges else session.dialogues[-1].exchanges[-1]
         self.why.setEnabled(last is not None and last.state == "done")
         self.begin_button.setEnabled(last is not None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QSettings
 from PySide6.QtWidgets import QFileDialog, QMainWindow, QMenu
 
-from gpt4roi_desktop import exports, session_file
+from gpt4roi_desktop import exports, replay, session_file, surveys
 from gpt4roi_desktop.controller import Controller, Notice
 from gpt4roi_desktop.photo_file import SUFFIXES, neighbour
 from gpt4roi_desktop.places import Places
@@ -116,6 +116,30 @@ class Files(QObject):
         pixels = self._controller.pixels
         if pixels is not None:
             self._write(path, lambda: exports.export(path, self._session(), pixels, chosen))
+
+    def ask_survey_target(self, survey_id: int) -> None:
+        """Choose where to export a survey to, and what; without one, the replay."""
+        session = self._session()
+        survey = next((one for one in session.of_kind("survey") if one.id == survey_id), None)
+        kinds = {
+            self.tr("Table (*.csv)"): ".csv",
+            self.tr("JSON (*.json)"): ".json",
+            self.tr("JSON, a line a box (*.jsonl)"): ".jsonl",
+            self.tr("COCO captions (*.coco.json)"): ".coco.json",
+            self.tr("Text (*.txt)"): ".txt",
+        }
+        if survey is None:
+            kinds = dict(list(kinds.items())[:1])
+        target = str(session.photo.path.with_suffix(""))
+        name, kind = QFileDialog.getSaveFileName(self._window, self.tr("Export answers"), target, ";;".join(kinds))
+        if not name:
+            return
+        chosen = kinds.get(kind, "")
+        path = Path(name) if Path(name).suffix else Path(name + chosen)
+        if survey is None:
+            self._write(path, lambda: replay.export(path, session))
+        else:
+            self._write(path, partial(surveys.export, path, session, survey, chosen))
 
     def ask_model(self) -> None:
         """Choose a bundle's folder."""

@@ -43,9 +43,9 @@ def groups() -> tuple[Group, ...]:
         (say("Window", "&Boxes"), ("draw", "suggest", "adopt")),
         (
             say("Window", "&View"),
-            ("zoom_in", "zoom_out", "fit", "actual", "-", "question", "photo", "-", "sight", "-", "themes"),
+            ("zoom_in", "zoom_out", "fit", "actual", "-", "question", "photo", "-", "sight", "answers", "-", "themes"),
         ),
-        (say("Window", "&Model"), ("dialogue", "cancel", "-", "model")),
+        (say("Window", "&Model"), ("dialogue", "each", "replay", "cancel", "-", "model")),
         (say("Window", "&Help"), ("help",)),
     )
 

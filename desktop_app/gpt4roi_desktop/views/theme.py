@@ -147,6 +147,17 @@ def _style_sheet(theme: Theme) -> str:
     QMainWindow::separator {{ background: {theme.line}; width: 1px; height: 1px; }}
     QLabel#failed {{ color: {theme.danger}; }}
     QListView {{ background: {theme.panel}; border: 0; outline: 0; }}
+    QTableView {{ background: {theme.panel}; alternate-background-color: {theme.ground}; border: 0;
+        border-top: 1px solid {theme.line}; selection-background-color: {theme.raised};
+        selection-color: {theme.text}; }}
+    QTableView::item {{ padding: 5px 10px; }}
+    QHeaderView {{ background: {theme.panel}; }}
+    QHeaderView::section {{ background: {theme.panel}; color: {theme.faint}; border: 0;
+        border-bottom: 1px solid {theme.line}; padding: 6px 10px; font-weight: 600; }}
+    QComboBox {{ background: {theme.panel}; border: 1px solid {theme.line}; border-radius: 6px; padding: 4px 10px; }}
+    QComboBox:focus {{ border-color: {theme.accent}; }}
+    QComboBox QAbstractItemView {{ background: {theme.panel}; border: 1px solid {theme.line}; }}
+    QPushButton#quick::menu-indicator {{ width: 8px; subcontrol-position: right center; right: 8px; }}
     QFrame#question {{ background: {theme.raised}; border-radius: 10px; }}
     QFrame#ask {{ background: {theme.panel}; border: 1px solid {theme.line}; border-radius: 10px; }}
     QFrame#ask[focused="true"] {{ border: 1px solid {theme.accent}; }}

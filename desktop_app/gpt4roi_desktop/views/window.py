@@ -13,6 +13,7 @@ from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Question, Session
 from gpt4roi_desktop.views import actions, box_keys, clipboard, icons, layout, menus
 from gpt4roi_desktop.views.actions import Spec
+from gpt4roi_desktop.views.answer_table import AnswerTable
 from gpt4roi_desktop.views.box_commands import BoxCommands
 from gpt4roi_desktop.views.bridge import Bridge
 from gpt4roi_desktop.views.canvas import Canvas
@@ -47,14 +48,16 @@ class Window(QMainWindow):
         self.canvas, self.chat, self.list = Canvas(), Chat(), RegionList()
         self.regions = layout.Regions(self.list)
         self.notice, self.status = NoticeBar(), StatusLine()
-        self.sight = SightPanel(self)
+        self.sight, self.answers = SightPanel(self), AnswerTable(self)
         self.boxes = BoxCommands(self.controller, self.edits, self._mention, self)
         self._keep = QTimer(self, singleShot=True, interval=_KEEP_AFTER_MS)
         self._keep.timeout.connect(self.controller.keep)
         self.setCentralWidget(layout.with_side(self.canvas, layout.side_of(self.regions, self.chat), self.notice))
         self.setStatusBar(self.status)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.sight)
+        self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.answers)
         self.sight.hide()
+        self.answers.hide()
         self._add_actions()
         self._connect_canvas()
         self._connect_talk()
@@ -75,6 +78,7 @@ class Window(QMainWindow):
         self.actions_by_name = actions.make(self, self._specs())
         self.actions_by_name |= box_keys.undo_actions(self, self.edits.stack, self.tr("&Undo"), self.tr("&Redo"))
         self.actions_by_name["sight"] = actions.panel(self, self.sight, "Ctrl+I", "grid")
+        self.actions_by_name["answers"] = actions.panel(self, self.answers, "Ctrl+T", "table")
         box_keys.add_digits(self, self.boxes)
         box_keys.add_arrows(self.canvas, self.boxes)
         menus.fill_menu_bar(self, self.actions_by_name, {"recent": self.files.recent, "themes": self.themes})
@@ -110,6 +114,8 @@ class Window(QMainWindow):
             Spec("photo", self.tr("Go to the &photo"), canvas.setFocus, ("F6",)),
             Spec("cancel", self.tr("S&top or deselect"), self.cancel, ("Esc",)),
             Spec("dialogue", self.tr("&New dialogue"), controller.new_dialogue, ("Ctrl+N",)),
+            Spec("each", self.tr("Ask the question about &every box"), self.ask_typed_of_each, ("Ctrl+Return",)),
+            Spec("replay", self.tr("&Replay the session"), self.replay),
             Spec("model", self.tr("&Choose a model …"), self.files.ask_model),
             Spec("help", self.tr("&Keyboard and mouse"), self.show_keys, ("?", "F1"), "help"),
         )
@@ -133,6 +139,10 @@ class Window(QMainWindow):
         for source in (self.list.hovered, chat.hovered):
             source.connect(self.canvas.light)
         chat.asked.connect(self.ask)
+        chat.asked_each.connect(self.ask_each)
+        self.answers.region_chosen.connect(lambda region_id: self.boxes.choose([region_id]))
+        self.answers.stopped.connect(controller.stop_kind)
+        self.answers.export_wanted.connect(self.files.ask_survey_target)
         chat.drafted.connect(lambda question: self.boxes.change(partial(edits.write, draft=question)))
         chat.stopped.connect(controller.stop)
         chat.asked_again.connect(controller.ask_again)
@@ -168,6 +178,7 @@ class Window(QMainWindow):
         self.list.show_session(session, self.controller.looking.grid)
         self.regions.show_list(filled=session is not None and bool(session.regions))
         self.chat.show_session(session, self.controller.running)
+        self.answers.show_session(session)
         self.status.show_status(self.controller)
         self._allow(session)
 
@@ -178,6 +189,9 @@ class Window(QMainWindow):
         for name in _NEED_PHOTO:
             by_name[name].setEnabled(session is not None)
         by_name["suggest"].setEnabled(self.controller.can_propose)
+        by_name["each"].setEnabled(session is not None and bool(session.regions))
+        answered = session is not None and any(each.state == "done" for each in session.exchanges() if not each.of)
+        by_name["replay"].setEnabled(answered)
         by_name["adopt"].setEnabled(bool(self.controller.proposals))
 
     def _show_photo(self) -> None:
@@ -216,6 +230,24 @@ class Window(QMainWindow):
             self.controller.ask(question)
         except Gpt4RoiError as error:
             self.files.tell(error)
+
+    def ask_each(self, question: Question) -> None:
+        """Ask about every box, and show the table that fills."""
+        try:
+            survey_id = self.controller.ask_each(question)
+        except Gpt4RoiError as error:
+            self.files.tell(error)
+        else:
+            self.answers.choose(survey_id)
+
+    def ask_typed_of_each(self) -> None:
+        """The question in the box, about every box in turn."""
+        self.ask_each(self.chat.box.question())
+
+    def replay(self) -> None:
+        """Ask everything once more, and show both answers side by side."""
+        self.controller.replay()
+        self.answers.choose_replay()
 
     def edit_question(self, exchange_id: int) -> None:
         """A question that was asked, in the box again, to be asked differently."""
