@@ -10,7 +10,7 @@ from PySide6.QtGui import QImage
 from gpt4roi_desktop.replay import Pair
 from gpt4roi_desktop.session import Exchange, Session, State
 from gpt4roi_desktop.talk import renamed
-from gpt4roi_desktop.views.chips import chip_image
+from gpt4roi_desktop.views.chips import tag_image
 
 _Index = QModelIndex | QPersistentModelIndex
 Row = TypeVar("Row")
@@ -166,7 +166,7 @@ def _number(session: Session, row: Exchange) -> str:
 
 
 def _chip(session: Session, row: Exchange) -> QImage:
-    return chip_image(_place(session, row) or None, _TAG_PX)
+    return tag_image(_place(session, row) or None, _TAG_PX)
 
 
 def _first_s(exchange: Exchange) -> float:

@@ -1,10 +1,9 @@
 """The panel of answers side by side: surveys of all boxes, and the replay. Asks nothing itself."""
 
-from PySide6.QtCore import QSortFilterProxyModel, Qt, Signal
+from PySide6.QtCore import QCoreApplication, QSortFilterProxyModel, Qt, Signal
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
-    QDockWidget,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -17,13 +16,14 @@ from PySide6.QtWidgets import (
 from gpt4roi_desktop import replay, surveys
 from gpt4roi_desktop.session import Exchange, Kind, Session
 from gpt4roi_desktop.views.answer_models import REGION, SORT, replay_model, survey_model
+from gpt4roi_desktop.views.panel import Panel
 
 _REPLAY = -1
 _ANSWERS = {"survey": (2,), "replay": (0, 1, 2)}
 """Columns that share the width that is left."""
 
 
-class AnswerTable(QDockWidget):
+class AnswerTable(Panel):
     """A choice of tables, the table, and what can be done with it.
 
     Attributes:
@@ -35,10 +35,7 @@ class AnswerTable(QDockWidget):
     export_wanted = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("answers")
-        self.setWindowTitle(self.tr("Answers side by side"))
-        self.setAccessibleName(self.windowTitle())
+        super().__init__("answers", QCoreApplication.translate("AnswerTable", "Answers side by side"), parent)
         self.setAllowedAreas(Qt.DockWidgetArea.BottomDockWidgetArea | Qt.DockWidgetArea.TopDockWidgetArea)
         self.chosen_id = 0
         self._entries: list[tuple[int, str]] = []
@@ -76,7 +73,7 @@ class AnswerTable(QDockWidget):
         self.table.horizontalHeader().setHighlightSections(False)
         self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         row = QHBoxLayout()
-        row.setContentsMargins(12, 8, 12, 6)
+        row.setContentsMargins(12, 2, 12, 6)
         row.setSpacing(8)
         row.addWidget(self.choice)
         row.addWidget(self.progress)

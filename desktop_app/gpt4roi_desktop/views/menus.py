@@ -9,22 +9,15 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QSizePolicy, QToolBar, QToolBu
 Group = tuple[str, tuple[str, ...]]
 """A menu's title, and the names of its actions; ``-`` is a line between them."""
 
-_TOOLS = (
-    "open",
-    "-",
-    "undo",
-    "redo",
-    "-",
-    "draw",
-    "suggest",
-    "-",
-    "zoom_out",
-    "zoom_in",
-    "fit",
-    "actual",
-    "-",
-    "sight",
+_TOOLS: tuple[tuple[str, ...], ...] = (
+    ("open",),
+    ("undo", "redo"),
+    ("draw", "suggest"),
+    ("zoom_out", "zoom_in", "fit", "actual"),
+    ("sight", "answers"),
 )
+"""Groups with a line between them."""
+
 _WITH_WORDS = ("open", "draw", "suggest", "actual")
 
 
@@ -72,13 +65,13 @@ def toolbar(actions: Mapping[str, QAction]) -> QToolBar:
     bar.setMovable(False)
     bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
     bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
-    for name in _TOOLS:
-        if name == "-":
+    for place, names in enumerate(_TOOLS):
+        if place:
             bar.addSeparator()
-            continue
-        if name in short:
-            actions[name].setIconText(short[name])
-        _add(bar, actions[name], words=name in _WITH_WORDS)
+        for name in names:
+            if name in short:
+                actions[name].setIconText(short[name])
+            _add(bar, actions[name], words=name in _WITH_WORDS)
     room = QWidget()
     room.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
     bar.addWidget(room)

@@ -1,13 +1,14 @@
 """The panel "What the model sees": its input, the grid of its features and the boxes on it. Computes no pixel."""
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QCoreApplication, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHideEvent, QImage, QPainter, QPaintEvent, QPen, QShowEvent
-from PySide6.QtWidgets import QDockWidget, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from gpt4roi_desktop.looking import Looking
 from gpt4roi_desktop.session import Region, Session
 from gpt4roi_desktop.sight import Sight
 from gpt4roi_desktop.views import outlines
+from gpt4roi_desktop.views.panel import Panel
 from gpt4roi_runtime.geometry import Box
 
 _LEAST_PX = 220
@@ -76,16 +77,13 @@ class SightPicture(QWidget):
         painter.end()
 
 
-class SightPanel(QDockWidget):
+class SightPanel(Panel):
     """What the model sees, and what that means for the boxes; ``watched`` tells whether anybody can see it."""
 
     watched = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("sight")
-        self.setWindowTitle(self.tr("What the model sees"))
-        self.setAccessibleName(self.windowTitle())
+        super().__init__("sight", QCoreApplication.translate("SightPanel", "What the model sees"), parent)
         self.setAllowedAreas(Qt.DockWidgetArea.LeftDockWidgetArea | Qt.DockWidgetArea.RightDockWidgetArea)
         self.picture = SightPicture()
         self.facts, self.warning = QLabel(), QLabel()
@@ -98,7 +96,7 @@ class SightPanel(QDockWidget):
         inside = QWidget()
         inside.setObjectName("talk")
         column = QVBoxLayout(inside)
-        column.setContentsMargins(12, 10, 12, 12)
+        column.setContentsMargins(12, 4, 12, 12)
         column.setSpacing(10)
         column.addWidget(self.picture)
         column.addWidget(self.warning)

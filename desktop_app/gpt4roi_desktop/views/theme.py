@@ -142,8 +142,7 @@ def _style_sheet(theme: Theme) -> str:
     QLabel#faint {{ color: {theme.faint}; }}
     QLabel#warning {{ background: {theme.warning_ground}; border: 1px solid {theme.warning_line}; border-radius: 6px;
         padding: 6px 10px; }}
-    QDockWidget {{ color: {theme.text}; }}
-    QDockWidget::title {{ background: {theme.panel}; border-bottom: 1px solid {theme.line}; padding: 8px 12px; }}
+    #paneltitle {{ background: {theme.panel}; }}
     QMainWindow::separator {{ background: {theme.line}; width: 1px; height: 1px; }}
     QLabel#failed {{ color: {theme.danger}; }}
     QListView {{ background: {theme.panel}; border: 0; outline: 0; }}
@@ -153,11 +152,8 @@ def _style_sheet(theme: Theme) -> str:
     QTableView::item {{ padding: 5px 10px; }}
     QHeaderView {{ background: {theme.panel}; }}
     QHeaderView::section {{ background: {theme.panel}; color: {theme.faint}; border: 0;
-        border-bottom: 1px solid {theme.line}; padding: 6px 10px; font-weight: 600; }}
-    QComboBox {{ background: {theme.panel}; border: 1px solid {theme.line}; border-radius: 6px; padding: 4px 10px; }}
-    QComboBox:focus {{ border-color: {theme.accent}; }}
-    QComboBox QAbstractItemView {{ background: {theme.panel}; border: 1px solid {theme.line}; }}
-    QPushButton#quick::menu-indicator {{ width: 8px; subcontrol-position: right center; right: 8px; }}
+        border-bottom: 1px solid {theme.line}; padding: 6px 13px; font-weight: 600; }}
+    QToolButton::menu-indicator {{ image: none; }}
     QFrame#question {{ background: {theme.raised}; border-radius: 10px; }}
     QFrame#ask {{ background: {theme.panel}; border: 1px solid {theme.line}; border-radius: 10px; }}
     QFrame#ask[focused="true"] {{ border: 1px solid {theme.accent}; }}
