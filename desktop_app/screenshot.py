@@ -127,7 +127,7 @@ def main() -> int:
         application = QApplication([])
         theme.apply(application)
         window = Window(WorkerProcess, Places(Path(folder)))
-        window.themes.choose("dark" if options.dark else "light")
+        window.choose_theme("dark" if options.dark else "light")
         window.resize(*SIZE)
         window.show()
         window.move(QPoint(0, 0))

@@ -4,17 +4,17 @@ Everything here runs on one thread, the window's. What takes long is done ``asid
 back through ``post``.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
-from gpt4roi_desktop import replay, surveys, talk
+from gpt4roi_desktop import preferences, replay, requests, surveys, talk
 from gpt4roi_desktop.looking import Looking
 from gpt4roi_desktop.photo_file import OpenedPhoto, read_photo
 from gpt4roi_desktop.places import Places
+from gpt4roi_desktop.preferences import Preferences
 from gpt4roi_desktop.session import Exchange, Kind, Question, Session, Setup, Timing, chipped, chips_of
 from gpt4roi_desktop.worker import messages as m
 from gpt4roi_runtime.arrays import RgbImage
@@ -25,7 +25,7 @@ from gpt4roi_runtime.vision.proposals import Proposal
 
 T = TypeVar("T")
 Stage = Literal["idle", "loading", "reading", "encoding", "ready", "answering", "proposing", "no_model", "dead"]
-Change = Literal["session", "photo", "status", "proposals", "notice", "sight"]
+Change = Literal["session", "photo", "status", "proposals", "notice", "sight", "preferences"]
 Remedy = Literal["", "restart", "choose_model"]
 
 
@@ -71,6 +71,7 @@ class Controller:
         model: What the model said of itself, or None while there is none.
         notice: What to tell, or None.
         memory_bytes: Of the model's process, 0 while unknown.
+        preferences: What the user chose for good.
         looking: What the model sees of the photo.
     """
 
@@ -81,6 +82,7 @@ class Controller:
         self.model: m.BundleOpened | None = None
         self.notice: Notice | None = None
         self.memory_bytes = 0
+        self.preferences = preferences.load(places.preferences)
         self.looking = Looking(threads, lambda: notify("sight"))
         self._launch = launch
         self._threads = threads
@@ -110,6 +112,29 @@ class Controller:
         self._drop_worker()
         self.restart()
 
+    @property
+    def bundle(self) -> Path | None:
+        """Folder of the model that is open or being opened."""
+        return self._bundle
+
+    def use_model(self, folder: Path) -> None:
+        """Load a bundle, and again the next time."""
+        self.prefer(self.preferences.with_model(folder))
+        self.open_model(folder)
+
+    def prefer(self, chosen: Preferences) -> None:
+        """Other preferences, remembered; a model that has to be loaded anew for them is."""
+        old, self.preferences = self.preferences, chosen
+        if chosen == old:
+            return
+        self._threads.aside(lambda: self._places.keep_preferences(chosen), lambda _: None, self._complain)
+        self._notify("preferences")
+        if requests.CARRIES_SETTINGS and chosen.engines() != old.engines() and self._bundle is not None:
+            self.open_model(self._bundle)
+
+    def _complain(self, error: Gpt4RoiError) -> None:
+        self.tell(Notice(error.problem, error.advice))
+
     def restart(self) -> None:
         """Start the model's process, open bundle and photo again, go on with the questions that wait."""
         if self._bundle is None or self._worker is not None:
@@ -127,7 +152,7 @@ class Controller:
             return
         self._worker, self._no_model = worker, False
         self._bundle_request = next(self._ids)
-        worker.send(m.OpenBundle(self._bundle_request, os.fsencode(self._bundle)))
+        worker.send(requests.open_bundle(self._bundle_request, self._bundle, self.preferences))
         self._notify("status")
 
     def close(self) -> None:
@@ -221,11 +246,7 @@ class Controller:
         session = self.session
         if session is None or not self._worth_keeping(session):
             return
-
-        def failed(error: Gpt4RoiError) -> None:
-            self.tell(Notice(error.problem, error.advice))
-
-        self._threads.aside(lambda: self._places.keep(session), lambda _: None, failed)
+        self._threads.aside(lambda: self._places.keep(session), lambda _: None, self._complain)
 
     def _worth_keeping(self, session: Session) -> bool:
         """There is something in it, or something that was kept before must be forgotten."""
@@ -373,12 +394,7 @@ class Controller:
                 deleted = "a box of this question was deleted"
                 self.replace(talk.end(self.session, waiting.id, "failed", deleted, "Ask again with other boxes."))
                 continue
-            request = m.Ask(
-                next(self._ids),
-                prompt.question,
-                {number: box.xyxy for number, box in prompt.regions.items()},
-                tuple((turn.question, turn.answer) for turn in prompt.history),
-            )
+            request = requests.ask(next(self._ids), prompt, self.preferences)
             self._running = (request.id, waiting.id)
             self._worker.send(request)
             self.replace(talk.hear(self.session, waiting.id, ""))
@@ -473,7 +489,11 @@ class Controller:
         model = self.model
         if model is None:
             return None
-        return Setup(model.bundle_id, model.name, f"{model.vision_engine} + {model.language_engine}", model.n_threads)
+        engines = f"{model.vision_engine} + {model.language_engine}"
+        if not requests.CARRIES_SETTINGS:
+            return Setup(model.bundle_id, model.name, engines, model.n_threads)
+        chosen = self.preferences
+        return Setup(model.bundle_id, model.name, engines, model.n_threads, chosen.temperature, chosen.max_tokens)
 
     def _drop_worker(self) -> None:
         worker, self._worker = self._worker, None

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
-from gpt4roi_desktop import session_file
+from gpt4roi_desktop import preferences, session_file
+from gpt4roi_desktop.preferences import Preferences
 from gpt4roi_desktop.session import Session
 from gpt4roi_runtime.errors import InputError, OutputError
 
@@ -25,6 +26,11 @@ class Places:
     def settings(self) -> Path:
         """Window geometry and recent files."""
         return self.folder / "desktop.ini"
+
+    @property
+    def preferences(self) -> Path:
+        """What the user chose."""
+        return self.folder / "preferences.json"
 
     def autosaved(self, sha256: str) -> Path:
         """The session of the photo with this hash."""
@@ -52,6 +58,15 @@ class Places:
         except InputError:
             return None
         return session if session is not None and session.photo.sha256 == sha256 else None
+
+    def keep_preferences(self, chosen: Preferences) -> None:
+        """Remember what the user chose.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self.make(self.folder)
+        preferences.save(self.preferences, chosen)
 
     def make(self, folder: Path) -> None:
         """Make a folder of ours.

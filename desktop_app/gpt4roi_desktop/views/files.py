@@ -141,12 +141,6 @@ class Files(QObject):
         else:
             self._write(path, partial(surveys.export, path, session, survey, chosen))
 
-    def ask_model(self) -> None:
-        """Choose a bundle's folder."""
-        folder = QFileDialog.getExistingDirectory(self._window, self.tr("Choose the folder of a model"))
-        if folder:
-            self._controller.open_model(Path(folder))
-
     def _ask_file(
         self, ask: Callable[..., tuple[str, str]], title: str, kinds: str, then: Callable[[Path], None]
     ) -> None:

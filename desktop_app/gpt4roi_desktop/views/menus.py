@@ -38,7 +38,7 @@ def groups() -> tuple[Group, ...]:
             say("Window", "&View"),
             ("zoom_in", "zoom_out", "fit", "actual", "-", "question", "photo", "-", "sight", "answers", "-", "themes"),
         ),
-        (say("Window", "&Model"), ("dialogue", "each", "replay", "cancel", "-", "model")),
+        (say("Window", "&Model"), ("dialogue", "each", "replay", "cancel", "-", "model", "settings")),
         (say("Window", "&Help"), ("help",)),
     )
 

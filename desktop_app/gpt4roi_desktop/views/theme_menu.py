@@ -1,41 +1,37 @@
-"""The choice between light, dark and the system's colours, remembered. Knows no colour."""
+"""The choice between light, dark and the system's colours. Knows no colour and remembers nothing."""
 
 from functools import partial
 from typing import get_args
 
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction, QActionGroup
-from PySide6.QtWidgets import QApplication, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
-from gpt4roi_desktop.views import theme
-
-_KEY = "theme"
+from gpt4roi_desktop.preferences import Theme
 
 
 class ThemeMenu(QMenu):
     """Three choices, one of them ticked."""
 
-    def __init__(self, settings: QSettings, parent: QWidget) -> None:
+    chosen = Signal(str)
+
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setTitle(self.tr("&Theme"))
-        self._settings = settings
-        self._actions: dict[theme.Wish, QAction] = {}
+        self._actions: dict[Theme, QAction] = {}
         group = QActionGroup(self)
         words = {"system": self.tr("&As the system"), "light": self.tr("&Light"), "dark": self.tr("&Dark")}
-        wishes: tuple[theme.Wish, ...] = get_args(theme.Wish)
-        for wish in wishes:
-            action = group.addAction(words[wish])
+        themes: tuple[Theme, ...] = get_args(Theme)
+        for theme in themes:
+            action = group.addAction(words[theme])
             action.setCheckable(True)
-            action.triggered.connect(partial(self.choose, wish))
+            action.triggered.connect(partial(self._choose, theme))
             self.addAction(action)
-            self._actions[wish] = action
-        remembered = self._settings.value(_KEY, "system")
-        self.choose(next((wish for wish in wishes if wish == remembered), "system"))
+            self._actions[theme] = action
 
-    def choose(self, wish: theme.Wish, *_: object) -> None:
-        """Light, dark, or as the system is."""
-        self._settings.setValue(_KEY, wish)
-        self._actions[wish].setChecked(True)
-        application = QApplication.instance()
-        if isinstance(application, QApplication):
-            theme.choose(application, wish)
+    def tick(self, theme: Theme) -> None:
+        """Show which is chosen."""
+        self._actions[theme].setChecked(True)
+
+    def _choose(self, theme: Theme, *_: object) -> None:
+        self.chosen.emit(theme)

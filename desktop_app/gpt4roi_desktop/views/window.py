@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QKeySequence
 from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
@@ -10,14 +11,16 @@ from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 from gpt4roi_desktop import edits
 from gpt4roi_desktop.controller import Change, Controller, Launch
 from gpt4roi_desktop.places import Places
+from gpt4roi_desktop.preferences import Theme
 from gpt4roi_desktop.session import Question, Session
-from gpt4roi_desktop.views import actions, box_keys, clipboard, icons, layout, menus
+from gpt4roi_desktop.views import actions, box_keys, clipboard, icons, layout, menus, theme
 from gpt4roi_desktop.views.actions import Spec
 from gpt4roi_desktop.views.answer_table import AnswerTable
 from gpt4roi_desktop.views.box_commands import BoxCommands
 from gpt4roi_desktop.views.bridge import Bridge
 from gpt4roi_desktop.views.canvas import Canvas
 from gpt4roi_desktop.views.chat import Chat
+from gpt4roi_desktop.views.dialogs import Dialogs
 from gpt4roi_desktop.views.files import Files
 from gpt4roi_desktop.views.notice_bar import NoticeBar
 from gpt4roi_desktop.views.pixels import Levels, levels_of
@@ -45,6 +48,7 @@ class Window(QMainWindow):
         self.controller = Controller(launch, self.bridge, places, self._changed)
         self.edits = Edits(self.controller, self)
         self.files = Files(self, self.controller, self.bridge, self.settings, places)
+        self.dialogs = Dialogs(self, self.controller, self.bridge, self.files)
         self.canvas, self.chat, self.list = Canvas(), Chat(), RegionList()
         self.regions = layout.Regions(self.list)
         self.notice, self.status = NoticeBar(), StatusLine()
@@ -68,13 +72,15 @@ class Window(QMainWindow):
             remembered = self.settings.value(name)
             if remembered is not None:
                 restore(remembered)
+        self._dress()
         self._show_all()
         self.canvas.setFocus()
 
     # -- what can be done ----------------------------------------------------------------------------------------
 
     def _add_actions(self) -> None:
-        self.themes = ThemeMenu(self.settings, self)
+        self.themes = ThemeMenu(self)
+        self.themes.chosen.connect(self.choose_theme)
         self.actions_by_name = actions.make(self, self._specs())
         self.actions_by_name |= box_keys.undo_actions(self, self.edits.stack, self.tr("&Undo"), self.tr("&Redo"))
         self.actions_by_name["sight"] = actions.panel(self, self.sight, "Ctrl+I", "grid")
@@ -116,7 +122,8 @@ class Window(QMainWindow):
             Spec("dialogue", self.tr("&New dialogue"), controller.new_dialogue, ("Ctrl+N",)),
             Spec("each", self.tr("Ask the question about &every box"), self.ask_typed_of_each, ("Ctrl+Return",)),
             Spec("replay", self.tr("&Replay the session"), self.replay),
-            Spec("model", self.tr("&Choose a model …"), self.files.ask_model),
+            Spec("model", self.tr("&Choose a model …"), self.dialogs.choose_model),
+            Spec("settings", self.tr("&Settings …"), self.dialogs.settings, ("Ctrl+,",)),
             Spec("help", self.tr("&Keyboard and mouse"), self.show_keys, ("?", "F1"), "help"),
         )
 
@@ -164,6 +171,8 @@ class Window(QMainWindow):
                 self._show_photo()
             case "proposals":
                 self.canvas.show_proposals(self.controller.proposals)
+            case "preferences":
+                self._dress()
             case "notice":
                 self.notice.show_notice(self.controller.notice)
             case "session":
@@ -171,6 +180,13 @@ class Window(QMainWindow):
         self.sight.show_looking(self.controller.looking, self.controller.session)
         if change != "notice":
             self._show_all()
+
+    def _dress(self) -> None:
+        chosen = self.controller.preferences.theme
+        self.themes.tick(chosen)
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            theme.choose(application, chosen)
 
     def _show_all(self) -> None:
         session = self.controller.session
@@ -276,15 +292,17 @@ class Window(QMainWindow):
             (title.replace("&", ""), [self.actions_by_name[name] for name in names if name in self.actions_by_name])
             for title, names in menus.groups()
         ]
-        sheet = ShortcutSheet(groups, self)
-        sheet.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        sheet.open()
+        self.dialogs.open(ShortcutSheet(groups, self))
+
+    def choose_theme(self, chosen: Theme) -> None:
+        """Light, dark, or as the system is; remembered."""
+        self.controller.prefer(msgspec.structs.replace(self.controller.preferences, theme=chosen))
 
     def _remedy(self, remedy: str) -> None:
         if remedy == "restart":
             self.controller.restart()
         elif remedy == "choose_model":
-            self.files.ask_model()
+            self.dialogs.choose_model()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
         """Remember everything, end the model's process."""

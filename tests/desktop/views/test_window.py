@@ -347,8 +347,8 @@ def test_every_control_has_a_name_for_a_screen_reader(two: Desk) -> None:
 
 
 def test_the_theme_can_be_chosen(desk: Desk) -> None:
-    desk.window.themes.choose("dark")
+    desk.window.choose_theme("dark")
     assert desk.window.palette().window().color().lightness() < 60
-    desk.window.themes.choose("light")
+    desk.window.choose_theme("light")
     assert desk.window.palette().window().color().lightness() > 200
-    desk.window.themes.choose("system")
+    desk.window.choose_theme("system")
