@@ -40,6 +40,10 @@ class Places:
         """A photo that came from the clipboard."""
         return self.folder / "pasted" / f"{sha256[:32]}.png"
 
+    def frozen(self, sha256: str) -> Path:
+        """A frame of the camera."""
+        return self.folder / "camera" / f"{sha256[:32]}.png"
+
     def keep(self, session: Session) -> None:
         """Remember a session; a crash of anything loses nothing that was kept.
 

@@ -3,27 +3,35 @@
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow
 
 from gpt4roi_desktop import models, requests
+from gpt4roi_desktop.camera import keep_frame
 from gpt4roi_desktop.controller import Controller
 from gpt4roi_desktop.models import Card
+from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.views.bridge import Bridge
+from gpt4roi_desktop.views.camera_dialog import CameraDialog
 from gpt4roi_desktop.views.files import Files
 from gpt4roi_desktop.views.model_dialog import ModelDialog
 from gpt4roi_desktop.views.settings_dialog import SettingsDialog
+from gpt4roi_runtime.arrays import RgbImage
 
 
 class Dialogs(QObject):
     """Opens dialogs over a window."""
 
-    def __init__(self, window: QMainWindow, controller: Controller, bridge: Bridge, files: Files) -> None:
+    def __init__(
+        self, window: QMainWindow, controller: Controller, bridge: Bridge, files: Files, places: Places
+    ) -> None:
         super().__init__(window)
         self._window = window
         self._controller = controller
         self._bridge = bridge
         self._files = files
+        self._places = places
 
     def open(self, dialog: QDialog) -> None:
         """Show a dialog over the window; it is gone when it is closed."""
@@ -37,6 +45,20 @@ class Dialogs(QObject):
         )
         dialog.accepted.connect(lambda: self._controller.prefer(dialog.chosen()))
         self.open(dialog)
+
+    def camera(self) -> None:
+        """Look through the camera; a frozen frame is opened as a photo."""
+        controller = self._controller
+        dialog = CameraDialog(controller.preferences.camera, self._bridge, parent=self._window)
+        dialog.numbered.connect(
+            lambda number: controller.prefer(msgspec.structs.replace(controller.preferences, camera=number))
+        )
+        dialog.frozen.connect(self.open_frame)
+        self.open(dialog)
+
+    def open_frame(self, frame: RgbImage) -> None:
+        """Open a frame of the camera as a photo."""
+        self._bridge.aside(partial(keep_frame, frame, self._places), self._controller.open_photo, self._files.tell)
 
     def choose_model(self) -> None:
         """Choose a bundle; what is known of each comes as it is read."""

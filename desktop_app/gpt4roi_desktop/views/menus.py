@@ -10,7 +10,7 @@ Group = tuple[str, tuple[str, ...]]
 """A menu's title, and the names of its actions; ``-`` is a line between them."""
 
 _TOOLS: tuple[tuple[str, ...], ...] = (
-    ("open",),
+    ("open", "camera"),
     ("undo", "redo"),
     ("draw", "suggest"),
     ("zoom_out", "zoom_in", "fit", "actual"),
@@ -27,7 +27,19 @@ def groups() -> tuple[Group, ...]:
     return (
         (
             say("Window", "&File"),
-            ("open", "recent", "next", "previous", "-", "open_session", "save_session", "export", "-", "quit"),
+            (
+                "open",
+                "camera",
+                "recent",
+                "next",
+                "previous",
+                "-",
+                "open_session",
+                "save_session",
+                "export",
+                "-",
+                "quit",
+            ),
         ),
         (
             say("Window", "&Edit"),

@@ -48,7 +48,7 @@ class Window(QMainWindow):
         self.controller = Controller(launch, self.bridge, places, self._changed)
         self.edits = Edits(self.controller, self)
         self.files = Files(self, self.controller, self.bridge, self.settings, places)
-        self.dialogs = Dialogs(self, self.controller, self.bridge, self.files)
+        self.dialogs = Dialogs(self, self.controller, self.bridge, self.files, places)
         self.canvas, self.chat, self.list = Canvas(), Chat(), RegionList()
         self.regions = layout.Regions(self.list)
         self.notice, self.status = NoticeBar(), StatusLine()
@@ -94,6 +94,7 @@ class Window(QMainWindow):
         canvas, controller, boxes, key = self.canvas, self.controller, self.boxes, QKeySequence.StandardKey
         return (
             Spec("open", self.tr("&Open photo …"), self.files.ask_photo, (key.Open,), "open"),
+            Spec("camera", self.tr("&Camera …"), self.dialogs.camera, ("Ctrl+K",), "camera"),
             Spec("next", self.tr("&Next photo of the folder"), partial(self.files.browse, 1), ("PgDown",)),
             Spec("previous", self.tr("&Previous photo of the folder"), partial(self.files.browse, -1), ("PgUp",)),
             Spec("open_session", self.tr("Open &session …"), self.files.ask_session, ("Ctrl+Shift+O",)),
