@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.preferences import Preferences
-from gpt4roi_desktop.views import theme
+from gpt4roi_desktop.views import language, theme
 from gpt4roi_desktop.views.window import Window
 from gpt4roi_desktop.worker.process import WorkerProcess
 from gpt4roi_runtime import default_bundle
@@ -30,6 +30,8 @@ def run(image: Path | None, bundle: Path) -> int:
     application = QApplication(sys.argv[:1])
     application.setApplicationName("gpt4roi")
     application.setApplicationDisplayName("GPT4RoI")
+    application.setDesktopFileName("gpt4roi")
+    language.install(application)
     theme.apply(application)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the terminal ends it: everything is kept already
     window = Window(WorkerProcess, Places.usual())
