@@ -1,6 +1,6 @@
 """Bundles as a person chooses between them: size, licences, what they can, the memory they take. Loads no engine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpt4roi_desktop.preferences import Preferences
@@ -72,17 +72,13 @@ def known_folders(preferences: Preferences) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((default_bundle(), *map(Path, preferences.models))))
 
 
-def read_card(folder: Path, preferences: Preferences) -> Card:
-    """Everything about one bundle, from its manifest and the headers of its files; whatever is wrong is said in it."""
+def read_card(folder: Path) -> Card:
+    """What a bundle's manifest says of it; whatever is wrong is said in it."""
     try:
         bundle = open_bundle(folder)
     except Gpt4RoiError as error:
         return Card(folder, "", folder.name, problem=f"{error.problem}. {error.advice}")
     manifest = bundle.manifest
-    try:
-        memory, problem = _memory(bundle, preferences), ""
-    except Gpt4RoiError as error:
-        memory, problem = None, f"{error.problem}. {error.advice}"
     return Card(
         folder,
         bundle.id,
@@ -92,9 +88,17 @@ def read_card(folder: Path, preferences: Preferences) -> Card:
         _licences(manifest),
         manifest.can,
         manifest.cannot,
-        memory,
-        problem,
     )
+
+
+def with_memory(card: Card, preferences: Preferences) -> Card:
+    """The same with the memory it takes, from the headers of its files: half a second more."""
+    if not card.usable:
+        return card
+    try:
+        return replace(card, memory=_memory(open_bundle(card.folder), preferences))
+    except Gpt4RoiError as error:
+        return replace(card, problem=f"{error.problem}. {error.advice}")
 
 
 def _licences(manifest: Manifest) -> tuple[tuple[str, str, str], ...]:

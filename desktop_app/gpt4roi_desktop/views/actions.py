@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QDockWidget, QMainWindow
+from PySide6.QtGui import QAction, QIcon, QKeySequence
+from PySide6.QtWidgets import QDialogButtonBox, QDockWidget, QMainWindow
 
 from gpt4roi_desktop.views import icons
 
@@ -44,6 +44,13 @@ def panel(window: QMainWindow, dock: QDockWidget, key: str, icon: str = "") -> Q
     dress(action)
     window.addAction(action)
     return action
+
+
+def without_icons(buttons: QDialogButtonBox) -> QDialogButtonBox:
+    """A dialog's buttons as words alone, like all the window's buttons."""
+    for button in buttons.buttons():
+        button.setIcon(QIcon())
+    return buttons
 
 
 def dress(action: QAction) -> None:

@@ -72,8 +72,12 @@ class Dialogs(QObject):
                 dialog.put(card, choose=choose)
 
         def read(folder: Path, *, choose: bool = False) -> None:
-            read_card = partial(models.read_card, folder, self._controller.preferences)
-            self._bridge.aside(read_card, partial(put, choose=choose), self._files.tell)
+            def then(card: Card) -> None:
+                put(card, choose=choose)
+                plan = partial(models.with_memory, card, self._controller.preferences)
+                self._bridge.aside(plan, put, self._files.tell)
+
+            self._bridge.aside(partial(models.read_card, folder), then, self._files.tell)
 
         def add() -> None:
             folder = QFileDialog.getExistingDirectory(dialog, self.tr("Choose the folder of a model"))

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from gpt4roi_desktop.models import Card
+from gpt4roi_desktop.views import actions
 
 _Index = QModelIndex | QPersistentModelIndex
 _MB, _GB = 1e6, 1e9
@@ -85,6 +86,7 @@ class ModelDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.add_button, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.addButton(self.use_button, QDialogButtonBox.ButtonRole.ApplyRole)
+        actions.without_icons(buttons)
         across = QHBoxLayout()
         across.addWidget(self.list)
         across.addWidget(self.about, 1)

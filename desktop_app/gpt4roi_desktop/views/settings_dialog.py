@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 
 from gpt4roi_desktop import preferences as limits
 from gpt4roi_desktop.preferences import Preferences, Theme
+from gpt4roi_desktop.views import actions
 
 _THEMES: tuple[Theme, ...] = ("system", "light", "dark")
 
@@ -92,7 +93,7 @@ class SettingsDialog(QDialog):
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         buttons.button(kinds.RestoreDefaults).clicked.connect(lambda: self.show_preferences(Preferences()))
-        return buttons
+        return actions.without_icons(buttons)
 
     def show_preferences(self, preferences: Preferences) -> None:
         """Fill the form."""

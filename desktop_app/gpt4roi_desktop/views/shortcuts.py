@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from PySide6.QtCore import QCoreApplication
-from PySide6.QtGui import QAction, QIcon, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -14,6 +14,8 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from gpt4roi_desktop.views import actions as looks
 
 
 class ShortcutSheet(QDialog):
@@ -32,7 +34,7 @@ class ShortcutSheet(QDialog):
             column.addStretch(1)
             across.addLayout(column)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.button(QDialogButtonBox.StandardButton.Close).setIcon(QIcon())
+        looks.without_icons(buttons)
         buttons.rejected.connect(self.reject)
         whole = QVBoxLayout(self)
         whole.addLayout(across)
