@@ -100,6 +100,7 @@ class Controller:
         self._proposing = 0
         self._died_at: set[int] = set()
         self._no_model = False
+        self._switching = False
 
     # -- the model -----------------------------------------------------------------------------------------------
 
@@ -109,7 +110,17 @@ class Controller:
         self.looking.open_bundle(folder)
         if self._running is not None and self.session is not None:
             self.replace(talk.requeue(self.session, self._running[1]))
+        old, self._worker = self._worker, None
         self._drop_worker()
+        if old is None:
+            self.restart()
+            return
+        self._switching = True  # the old process first, so that never two models are in memory; it may take seconds
+        self._threads.aside(old.close, lambda _: self._switched(), self._complain)
+        self._notify("status")
+
+    def _switched(self) -> None:
+        self._switching = False
         self.restart()
 
     @property
@@ -137,7 +148,7 @@ class Controller:
 
     def restart(self) -> None:
         """Start the model's process, open bundle and photo again, go on with the questions that wait."""
-        if self._bundle is None or self._worker is not None:
+        if self._bundle is None or self._worker is not None or self._switching:
             return
         self.tell(None)
         worker: Worker | None = None
@@ -296,7 +307,8 @@ class Controller:
         """
         if self.session is None:
             raise QuestionError("there is no photo to ask about", "Open one first.")
-        session, survey_id = surveys.ask_each(self.session, chipped(question, self.session))
+        question = chipped(question, self.session)
+        session, survey_id = surveys.ask_each(self.session, question)
         for number, region in enumerate(session.regions, 1):
             check_dialogue([talk.as_text(session, surveys.about(question, region.id))], [number])
         self.replace(session)
@@ -372,6 +384,7 @@ class Controller:
         """What is going on, the nearest thing first."""
         facts: tuple[tuple[bool, Stage], ...] = (
             (self._reading, "reading"),
+            (self._switching, "loading"),
             (self._no_model, "no_model"),
             (self._bundle is not None and self._worker is None, "dead"),
             (self._worker is None, "idle"),

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -401,3 +402,31 @@ class TestSurveysAndReplays:
         ready.worker.answer("a cup")
         assert ready.controller.session is not None
         assert [pair.is_same for pair in replay.pairs(ready.controller.session)] == [True]
+
+
+def test_another_model_is_loaded_once_the_old_one_is_gone(tmp_path: Path) -> None:
+    waiting: list[Callable[[], None]] = []
+
+    class Later(AtOnce):
+        def aside(self, work, then, failed):  # type: ignore[no-untyped-def]
+            waiting.append(lambda: AtOnce.aside(self, work, then, failed))
+
+    desk = Desk(tmp_path)
+    desk.controller = Controller(desk.workers, Later(), desk.places, desk.changes.append)
+    desk.controller.open_model(tmp_path)
+    first = desk.worker
+    waiting.clear()
+    desk.controller.open_model(tmp_path / "other")
+    desk.controller.restart()  # an impatient hand
+    assert (len(desk.workers.started), desk.controller.stage) == (1, "loading")
+    for call in list(waiting):
+        call()
+    assert first.closed
+    assert len(desk.workers.started) == 2
+    assert desk.worker.last(m.OpenBundle).folder.endswith(b"other")
+
+
+def test_a_typed_region_counts_as_the_box_of_a_survey(ready: Desk) -> None:
+    ready.draw(BOX, Box(70, 10, 90, 60))
+    ready.controller.ask_each(("What is <region2>?",))
+    assert ready.worker.last(m.Ask).question == "What is <region1>?"

@@ -80,7 +80,8 @@ class TestModels:
         for words in ("tiny", "Knows nothing.", "Apache-2.0", "be opened", str(embedded)):
             assert words in about
         desk.qtbot.mouseClick(dialog.use_button, LEFT)
-        assert len(desk.workers.started) == 2
+        desk.qtbot.waitUntil(lambda: len(desk.workers.started) == 2)
+        assert desk.workers.started[0].closed
         assert Path(desk.worker.last(m.OpenBundle).folder.decode()) == embedded
         kept = desk.window.places.preferences
         desk.qtbot.waitUntil(lambda: preferences.load(kept).model == str(embedded))
@@ -118,6 +119,7 @@ class TestModels:
 
 def test_a_model_that_is_gone_is_said_with_a_way_on(desk: Desk, tmp_path: Path) -> None:
     desk.window.controller.use_model(tmp_path / "gone")
+    desk.qtbot.waitUntil(lambda: len(desk.workers.started) == 2)
     desk.worker.say(m.Failed(desk.worker.last(m.OpenBundle).id, "there is no bundle at gone", "Choose another."))
     desk.qtbot.waitUntil(desk.window.notice.isVisible)
     assert desk.window.notice.button.text() == "Choose a model …"
