@@ -419,8 +419,8 @@ def test_another_model_is_loaded_once_the_old_one_is_gone(tmp_path: Path) -> Non
     desk.controller.open_model(tmp_path / "other")
     desk.controller.restart()  # an impatient hand
     assert (len(desk.workers.started), desk.controller.stage) == (1, "loading")
-    for call in list(waiting):
-        call()
+    while waiting:
+        waiting.pop(0)()
     assert first.closed
     assert len(desk.workers.started) == 2
     assert desk.worker.last(m.OpenBundle).folder.endswith(b"other")
