@@ -16,7 +16,8 @@ HELMET := 280,345,512,512
 
 # Two pips in one environment at the same time would break it.
 .NOTPARALLEL:
-.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow lint format bench bench-llama import-7b clean
+.PHONY: help setup llama bundle demo app app-setup app-menu screenshot translations test test-slow lint format bench bench-llama \
+	import-7b clean
 .DEFAULT_GOAL := help
 
 help: ## show these verbs
@@ -91,6 +92,15 @@ app: app-setup ## open the desktop app; IMAGE=PHOTO opens that photo
 
 screenshot: app-setup ## take the README's picture of the app; needs a screen, or xvfb
 	$(BIN)/python desktop_app/screenshot.py
+
+app-menu: app-setup ## put the app into this user's menu of programs
+	desktop_app/linux/install.sh
+
+WORDS := desktop_app/gpt4roi_desktop/translations
+translations: app-setup ## collect the window's words, compile what is translated
+	cd $(WORDS) && $(CURDIR)/$(BIN)/pyside6-lupdate -tr-function-alias translate+=say -locations none -no-obsolete \
+		../views/*.py -ts gpt4roi.ts $(notdir $(wildcard $(WORDS)/gpt4roi_*.ts))
+	@for words in $(wildcard $(WORDS)/gpt4roi_*.ts); do $(BIN)/pyside6-lrelease $$words; done
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -8,8 +8,10 @@ from pathlib import Path
 from PySide6.QtWidgets import QApplication
 
 from gpt4roi_desktop.places import Places
-from gpt4roi_desktop.views import theme
+from gpt4roi_desktop.preferences import Preferences
+from gpt4roi_desktop.views import language, theme
 from gpt4roi_desktop.views.window import Window
+from gpt4roi_runtime import default_bundle
 from gpt4roi_runtime.worker.process import WorkerProcess
 
 _SAMPLE = "astronaut.jpg"
@@ -28,13 +30,21 @@ def run(image: Path | None, bundle: Path) -> int:
     application = QApplication(sys.argv[:1])
     application.setApplicationName("gpt4roi")
     application.setApplicationDisplayName("GPT4RoI")
+    application.setDesktopFileName("gpt4roi")
+    language.install(application)
     theme.apply(application)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the terminal ends it: everything is kept already
     window = Window(WorkerProcess, Places.usual())
     window.show()
-    window.controller.open_model(bundle)
+    window.controller.open_model(_chosen(bundle, window.controller.preferences))
     window.files.open_path(image or window.files.last_photo() or sample_photo())
     return application.exec()
+
+
+def _chosen(bundle: Path, preferences: Preferences) -> Path:
+    """The model that was asked for; where none was, the one that was used last, if it is still there."""
+    last = Path(preferences.model)
+    return last if preferences.model and bundle == default_bundle() and last.is_dir() else bundle
 
 
 def sample_photo() -> Path:

@@ -4,17 +4,18 @@ Everything here runs on one thread, the window's. What takes long is done ``asid
 back through ``post``.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
-from gpt4roi_desktop import talk
+from gpt4roi_desktop import preferences, replay, requests, surveys, talk
+from gpt4roi_desktop.looking import Looking
 from gpt4roi_desktop.photo_file import OpenedPhoto, read_photo
 from gpt4roi_desktop.places import Places
-from gpt4roi_desktop.session import Question, Session, Timing, chipped, chips_of
+from gpt4roi_desktop.preferences import Preferences
+from gpt4roi_desktop.session import Exchange, Kind, Question, Session, Setup, Timing, chipped, chips_of
 from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.errors import Gpt4RoiError, QuestionError
 from gpt4roi_runtime.events import Done
@@ -25,7 +26,7 @@ from gpt4roi_runtime.worker import messages as m
 
 T = TypeVar("T")
 Stage = Literal["idle", "loading", "reading", "encoding", "ready", "answering", "proposing", "no_model", "dead"]
-Change = Literal["session", "photo", "status", "proposals", "notice"]
+Change = Literal["session", "photo", "status", "proposals", "notice", "sight", "preferences"]
 Remedy = Literal["", "restart", "choose_model"]
 
 
@@ -71,6 +72,8 @@ class Controller:
         model: What the model said of itself, or None while there is none.
         notice: What to tell, or None.
         memory_bytes: Of the model's process, 0 while unknown.
+        preferences: What the user chose for good.
+        looking: What the model sees of the photo.
     """
 
     def __init__(self, launch: Launch, threads: Threads, places: Places, notify: Callable[[Change], None]) -> None:
@@ -80,6 +83,8 @@ class Controller:
         self.model: m.BundleOpened | None = None
         self.notice: Notice | None = None
         self.memory_bytes = 0
+        self.preferences = preferences.load(places.preferences)
+        self.looking = Looking(threads, lambda: notify("sight"))
         self._launch = launch
         self._threads = threads
         self._places = places
@@ -96,20 +101,55 @@ class Controller:
         self._proposing = 0
         self._died_at: set[int] = set()
         self._no_model = False
+        self._switching = False
 
     # -- the model -----------------------------------------------------------------------------------------------
 
     def open_model(self, folder: Path) -> None:
         """Load a bundle, in a new process; the photo is encoded again behind it."""
         self._bundle = folder
+        self.looking.open_bundle(folder)
         if self._running is not None and self.session is not None:
             self.replace(talk.requeue(self.session, self._running[1]))
+        old, self._worker = self._worker, None
         self._drop_worker()
+        if old is None:
+            self.restart()
+            return
+        self._switching = True  # the old process first, so that never two models are in memory; it may take seconds
+        self._threads.aside(old.close, lambda _: self._switched(), self._complain)
+        self._notify("status")
+
+    def _switched(self) -> None:
+        self._switching = False
         self.restart()
+
+    @property
+    def bundle(self) -> Path | None:
+        """Folder of the model that is open or being opened."""
+        return self._bundle
+
+    def use_model(self, folder: Path) -> None:
+        """Load a bundle, and again the next time."""
+        self.prefer(self.preferences.with_model(folder))
+        self.open_model(folder)
+
+    def prefer(self, chosen: Preferences) -> None:
+        """Other preferences, remembered; a model that has to be loaded anew for them is."""
+        old, self.preferences = self.preferences, chosen
+        if chosen == old:
+            return
+        self._threads.aside(lambda: self._places.keep_preferences(chosen), lambda _: None, self._complain)
+        self._notify("preferences")
+        if chosen.engines() != old.engines() and self._bundle is not None:
+            self.open_model(self._bundle)
+
+    def _complain(self, error: Gpt4RoiError) -> None:
+        self.tell(Notice(error.problem, error.advice))
 
     def restart(self) -> None:
         """Start the model's process, open bundle and photo again, go on with the questions that wait."""
-        if self._bundle is None or self._worker is not None:
+        if self._bundle is None or self._worker is not None or self._switching:
             return
         self.tell(None)
         worker: Worker | None = None
@@ -124,7 +164,7 @@ class Controller:
             return
         self._worker, self._no_model = worker, False
         self._bundle_request = next(self._ids)
-        worker.send(m.OpenBundle(self._bundle_request, os.fsencode(self._bundle.absolute())))
+        worker.send(requests.open_bundle(self._bundle_request, self._bundle, self.preferences))
         self._notify("status")
 
     def close(self) -> None:
@@ -169,6 +209,7 @@ class Controller:
         self.tell(None)
         self.pixels, self.proposals = opened.pixels, ()
         self.session = self._joined(opened, known)
+        self.looking.open_photo(opened.photo, opened.pixels)
         self._image_ready = False
         self._notify("photo")
         self._notify("proposals")
@@ -217,11 +258,7 @@ class Controller:
         session = self.session
         if session is None or not self._worth_keeping(session):
             return
-
-        def failed(error: Gpt4RoiError) -> None:
-            self.tell(Notice(error.problem, error.advice))
-
-        self._threads.aside(lambda: self._places.keep(session), lambda _: None, failed)
+        self._threads.aside(lambda: self._places.keep(session), lambda _: None, self._complain)
 
     def _worth_keeping(self, session: Session) -> bool:
         """There is something in it, or something that was kept before must be forgotten."""
@@ -258,6 +295,41 @@ class Controller:
         self.replace(session)
         self._pump()
         return exchange_id
+
+    def ask_each(self, question: Question) -> int:
+        """Ask about every region in turn; what is typed meanwhile goes before what still waits.
+
+        Returns:
+            The survey's id.
+
+        Raises:
+            InputError: There is no photo or region, the question mentions none or several, or it holds the model's
+                own words.
+        """
+        if self.session is None:
+            raise QuestionError("there is no photo to ask about", "Open one first.")
+        question = chipped(question, self.session)
+        session, survey_id = surveys.ask_each(self.session, question)
+        for number, region in enumerate(session.regions, 1):
+            check_dialogue([talk.as_text(session, surveys.about(question, region.id))], [number])
+        self.replace(session)
+        self._pump()
+        return survey_id
+
+    def replay(self) -> None:
+        """Ask everything that was answered once more, to compare."""
+        if self.session is not None:
+            self.stop_kind("replay")
+            self.replace(replay.begin(self.session))
+            self._pump()
+
+    def stop_kind(self, kind: Kind) -> None:
+        """Stop everything of one kind of dialogue that waits or is being answered."""
+        session = self.session
+        for dialogue in () if session is None else session.of_kind(kind):
+            for exchange in dialogue.exchanges:
+                if exchange.state in ("queued", "streaming"):
+                    self.stop(exchange.id)
 
     def ask_again(self, exchange_id: int) -> None:
         """The same question once more, in its old place."""
@@ -313,6 +385,7 @@ class Controller:
         """What is going on, the nearest thing first."""
         facts: tuple[tuple[bool, Stage], ...] = (
             (self._reading, "reading"),
+            (self._switching, "loading"),
             (self._no_model, "no_model"),
             (self._bundle is not None and self._worker is None, "dead"),
             (self._worker is None, "idle"),
@@ -326,20 +399,16 @@ class Controller:
     def _pump(self) -> None:
         """Send the next question, if the model is free for it."""
         while self.session is not None and self._worker is not None and self._image_ready and self._running is None:
-            waiting = next((each for each in self.session.exchanges() if each.state == "queued"), None)
+            waiting = _next_waiting(self.session)
             if waiting is None:
                 break
-            prompt = talk.prompt_of(self.session, waiting.id)
+            maker = replay if waiting.of else talk
+            prompt = maker.prompt_of(self.session, waiting.id)
             if prompt is None:
                 deleted = "a box of this question was deleted"
                 self.replace(talk.end(self.session, waiting.id, "failed", deleted, "Ask again with other boxes."))
                 continue
-            request = m.Ask(
-                next(self._ids),
-                prompt.question,
-                {number: box.xyxy for number, box in prompt.regions.items()},
-                tuple((turn.question, turn.answer) for turn in prompt.history),
-            )
+            request = requests.ask(next(self._ids), prompt, self.preferences)
             self._running = (request.id, waiting.id)
             self._worker.send(request)
             self.replace(talk.hear(self.session, waiting.id, ""))
@@ -377,7 +446,8 @@ class Controller:
                 return
             case m.Answered():
                 self.memory_bytes = event.memory_bytes
-                self.replace(talk.finish(self.session, exchange_id, event.done.answer, _timing(event.done)))
+                answered = event.done
+                self.replace(talk.finish(self.session, exchange_id, answered.answer, _timing(answered), self._setup()))
             case m.Stopped():
                 self.replace(talk.end(self.session, exchange_id, "stopped"))
         self._running = None
@@ -430,11 +500,30 @@ class Controller:
         )
         self._notify("status")
 
+    def _setup(self) -> Setup | None:
+        model = self.model
+        if model is None:
+            return None
+        engines = f"{model.vision_engine} + {model.language_engine}"
+        chosen = self.preferences
+        return Setup(model.bundle_id, model.name, engines, model.n_threads, chosen.temperature, chosen.max_tokens)
+
     def _drop_worker(self) -> None:
         worker, self._worker = self._worker, None
         self.model, self._image_ready, self._running, self._proposing = None, False, None, 0
         if worker is not None:
             worker.close()
+
+
+def _next_waiting(session: Session) -> Exchange | None:
+    """The question to be answered next: what a person typed goes before surveys and replays."""
+    waiting = [
+        (dialogue.kind != "talk", each)
+        for dialogue in session.dialogues
+        for each in dialogue.exchanges
+        if each.state == "queued"
+    ]
+    return min(waiting, key=lambda one: one[0], default=(False, None))[1]
 
 
 def _how(exit_status: int) -> str:

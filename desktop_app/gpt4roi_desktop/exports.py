@@ -1,4 +1,7 @@
-"""A session for other programs and for people: JSON, CSV, Markdown, and the photo with its boxes. Knows no window."""
+"""A session for other programs and for people, by the ending of the file's name. Knows no window.
+
+JSON, CSV, Markdown and the photo with its boxes are written here; ``interchange`` has the formats of annotation tools.
+"""
 
 import csv
 import io
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from gpt4roi_desktop.interchange import as_coco, as_jsonl, as_labelme
 from gpt4roi_desktop.session import Exchange, Session
 from gpt4roi_desktop.talk import as_text, renamed
 from gpt4roi_runtime.arrays import RgbImage
@@ -14,27 +18,51 @@ from gpt4roi_runtime.errors import OutputError
 from gpt4roi_runtime.overlay import save_overlay
 from gpt4roi_runtime.storage import written_aside
 
+ENDINGS = (".json", ".jsonl", ".coco.json", ".labelme.json", ".csv", ".md", ".png", ".jpg", ".jpeg", ".webp")
+"""What can be written; a longer ending goes before a shorter one."""
 
-def export(path: Path, session: Session, photo: RgbImage) -> None:
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def export(path: Path, session: Session, photo: RgbImage, chosen: str = "") -> None:
     """Write what the ending of ``path`` asks for; the file appears whole or not at all.
 
     Args:
-        path: Ends in .json, .csv, .md, .png, .jpg or .webp.
+        path: Ends in one of ``ENDINGS``.
         session: What to write.
         photo: Its pixels, uint8 ``[h w 3]``, for a picture.
+        chosen: The ending that was meant, where a name may stand for several: ``a.json`` may be labelme's.
 
     Raises:
         OutputError: Another ending, or it cannot be written.
     """
-    suffix = path.suffix.lower()
-    if suffix in (".png", ".jpg", ".jpeg", ".webp"):
+    ending = ending_of(path)
+    if chosen.endswith(ending):
+        ending = chosen
+    if ending in _PICTURES:
         save_overlay(path, photo, {number: region.box for number, region in enumerate(session.regions, 1)})
         return
-    if suffix not in _WRITERS:
-        raise OutputError(f"{path.name} has an ending of no known kind", "Use .json, .csv, .md, .png, .jpg or .webp.")
-    content = _WRITERS[suffix](session).encode("utf-8", "replace")
+    content = as_labelme(session, path.parent) if ending == ".labelme.json" else _WRITERS[ending](session)
     with written_aside(path) as file:
-        file.write(content)
+        file.write(content.encode("utf-8", "replace"))
+
+
+def ending_of(path: Path) -> str:
+    """The one of ``ENDINGS`` that a name has.
+
+    Raises:
+        OutputError: None of them.
+    """
+    name = path.name.lower()
+    found = max((each for each in ENDINGS if name.endswith(each)), key=len, default=None)
+    if found is None:
+        raise OutputError(f"{path.name} has an ending of no known kind", f"Use one of {', '.join(ENDINGS)}.")
+    return found
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """A name as typed, with the chosen kind's ending where it has none of ours."""
+    return path if path.name.lower().endswith(ENDINGS) else path.with_name(path.name + ending)
 
 
 def as_json(session: Session) -> str:
@@ -83,7 +111,13 @@ def as_markdown(session: Session) -> str:
     return "\n".join(lines)
 
 
-_WRITERS: dict[str, Callable[[Session], str]] = {".json": as_json, ".csv": as_csv, ".md": as_markdown}
+_WRITERS: dict[str, Callable[[Session], str]] = {
+    ".json": as_json,
+    ".jsonl": as_jsonl,
+    ".coco.json": as_coco,
+    ".csv": as_csv,
+    ".md": as_markdown,
+}
 
 
 def _exchange(session: Session, exchange: Exchange) -> dict[str, object]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
-from gpt4roi_desktop import session_file
+from gpt4roi_desktop import preferences, session_file
+from gpt4roi_desktop.preferences import Preferences
 from gpt4roi_desktop.session import Session
 from gpt4roi_runtime.errors import InputError, OutputError
 
@@ -26,6 +27,11 @@ class Places:
         """Window geometry and recent files."""
         return self.folder / "desktop.ini"
 
+    @property
+    def preferences(self) -> Path:
+        """What the user chose."""
+        return self.folder / "preferences.json"
+
     def autosaved(self, sha256: str) -> Path:
         """The session of the photo with this hash."""
         return self.folder / "sessions" / f"{sha256[:32]}{session_file.SUFFIX}"
@@ -33,6 +39,10 @@ class Places:
     def pasted(self, sha256: str) -> Path:
         """A photo that came from the clipboard."""
         return self.folder / "pasted" / f"{sha256[:32]}.png"
+
+    def frozen(self, sha256: str) -> Path:
+        """A frame of the camera."""
+        return self.folder / "camera" / f"{sha256[:32]}.png"
 
     def keep(self, session: Session) -> None:
         """Remember a session; a crash of anything loses nothing that was kept.
@@ -52,6 +62,15 @@ class Places:
         except InputError:
             return None
         return session if session is not None and session.photo.sha256 == sha256 else None
+
+    def keep_preferences(self, chosen: Preferences) -> None:
+        """Remember what the user chose.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self.make(self.folder)
+        preferences.save(self.preferences, chosen)
 
     def make(self, folder: Path) -> None:
         """Make a folder of ours.

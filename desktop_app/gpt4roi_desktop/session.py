@@ -14,6 +14,8 @@ from gpt4roi_runtime.geometry import Box
 _MENTION = re.compile(r"<region([1-9]\d{0,3})>", re.ASCII)
 
 State = Literal["queued", "streaming", "done", "stopped", "failed"]
+Kind = Literal["talk", "survey", "replay"]
+"""Of a dialogue: typed one after another; one question asked of every region; an earlier dialogue once more."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,42 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Setup:
+    """What gave an answer, so that it can be had again.
+
+    Attributes:
+        bundle_id: Of the model.
+        bundle_name: Its name.
+        engines: Of both halves, in words.
+        n_threads: That were used.
+        temperature: That was asked for; None is the bundle's own.
+        max_tokens: That was asked for; None is the bundle's own.
+    """
+
+    bundle_id: str
+    bundle_name: str
+    engines: str
+    n_threads: int
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
 class Exchange:
-    """A question and what became of it; ``problem`` and ``advice`` belong to the state ``failed``."""
+    """A question and what became of it; ``problem`` and ``advice`` belong to the state ``failed``.
+
+    Attributes:
+        id: Its identity.
+        question: Text and chips.
+        asked: What the chips stood for when it was asked.
+        answer: So far.
+        state: What is going on.
+        problem: Why it failed.
+        advice: What to do about that.
+        timing: What the answer took.
+        setup: What gave it.
+        of: Id of the exchange that this one repeats, or 0.
+    """
 
     id: int
     question: Question
@@ -92,14 +128,17 @@ class Exchange:
     problem: str = ""
     advice: str = ""
     timing: Timing | None = None
+    setup: Setup | None = None
+    of: int = 0
 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """Questions that build on one another."""
+    """Questions that build on one another; those of a survey do not."""
 
     id: int
     exchanges: tuple[Exchange, ...] = ()
+    kind: Kind = "talk"
 
 
 @dataclass(frozen=True)
@@ -111,7 +150,7 @@ class Session:
         regions: In the order of their numbers, which begin at 1.
         selected: Ids of the selected regions.
         draft: The question that is being typed.
-        dialogues: Never empty; the last is the one that a question joins.
+        dialogues: Never empty; the last is a talk, the one that a question joins.
         next_id: Greater than every id that was ever given, so that none comes back as something else.
     """
 
@@ -137,6 +176,14 @@ class Session:
     def exchanges(self) -> tuple[Exchange, ...]:
         """All exchanges of all dialogues, in the order they were asked."""
         return tuple(exchange for dialogue in self.dialogues for exchange in dialogue.exchanges)
+
+    def of_kind(self, kind: Kind) -> tuple[Dialogue, ...]:
+        """The dialogues of one kind, in their order."""
+        return tuple(dialogue for dialogue in self.dialogues if dialogue.kind == kind)
+
+    def dialogue_of(self, exchange_id: int) -> Dialogue | None:
+        """The dialogue that an exchange belongs to."""
+        return next((one for one in self.dialogues if any(each.id == exchange_id for each in one.exchanges)), None)
 
     def selection(self) -> tuple[Region, ...]:
         """The selected regions in the order of their numbers."""

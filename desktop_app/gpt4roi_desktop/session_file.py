@@ -3,6 +3,7 @@
 Nothing in it is a picture: it names the photo by path and hash, and whoever opens it reads the photo anew.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +25,7 @@ _Id = Annotated[int, Meta(ge=1, le=1 << 53)]
 _Side = Annotated[int, Meta(ge=1, le=1 << 20)]
 _Words = Annotated[str, Meta(max_length=100_000)]
 _Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+_Name = Annotated[str, Meta(max_length=1000)]
 _Count = Annotated[int, Meta(ge=0, le=1 << 31)]
 
 
@@ -65,6 +67,15 @@ class _Timing(_Noun, frozen=True):
     tokens_per_s: _Seconds | None = None
 
 
+class _Setup(_Noun, frozen=True):
+    bundle_id: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    bundle_name: _Name
+    engines: _Name
+    n_threads: Annotated[int, Meta(ge=0, le=4096)]
+    temperature: Annotated[float, Meta(ge=0, le=10)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=1 << 24)] | None = None
+
+
 class _Exchange(_Noun, frozen=True):
     id: _Id
     question: _Question
@@ -74,11 +85,14 @@ class _Exchange(_Noun, frozen=True):
     problem: _Words = ""
     advice: _Words = ""
     timing: _Timing | None = None
+    setup: _Setup | None = None
+    of: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
 
 
 class _Dialogue(_Noun, frozen=True):
     id: _Id
     exchanges: Annotated[tuple[_Exchange, ...], Meta(max_length=10_000)] = ()
+    kind: nouns.Kind = "talk"
 
 
 class _Session(_Noun, frozen=True):
@@ -106,7 +120,7 @@ def as_bytes(session: nouns.Session) -> bytes:
         regions=tuple(_Region(each.id, each.box.xyxy, each.locked, each.hidden) for each in session.regions),
         draft=_stored(session.draft),
         dialogues=tuple(
-            _Dialogue(dialogue.id, tuple(_stored_exchange(each) for each in dialogue.exchanges))
+            _Dialogue(dialogue.id, tuple(_stored_exchange(each) for each in dialogue.exchanges), dialogue.kind)
             for dialogue in session.dialogues
         ),
     )
@@ -163,7 +177,7 @@ _OTHER = "Choose another file; this one stays as it is."
 
 def _session(stored: _Session) -> nouns.Session:
     dialogues = tuple(
-        nouns.Dialogue(dialogue.id, tuple(_exchange(each) for each in dialogue.exchanges))
+        nouns.Dialogue(dialogue.id, tuple(_exchange(each) for each in dialogue.exchanges), dialogue.kind)
         for dialogue in stored.dialogues
     ) or (nouns.Dialogue(stored.next_id),)
     regions = tuple(_region(each, stored.photo) for each in stored.regions)
@@ -172,6 +186,8 @@ def _session(stored: _Session) -> nouns.Session:
     ids += [exchange.id for dialogue in dialogues for exchange in dialogue.exchanges]
     if len(set(ids)) != len(ids):
         raise InputError("two things have the same id")
+    if dialogues[-1].kind != "talk":
+        raise InputError("no question could join its last dialogue")
     known = {region.id for region in regions}
     return nouns.Session(
         photo=nouns.Photo(Path(stored.photo.path), stored.photo.sha256, stored.photo.width_px, stored.photo.height_px),
@@ -202,6 +218,8 @@ def _exchange(stored: _Exchange) -> nouns.Exchange:
         timing=None
         if timing is None
         else nouns.Timing(timing.first_text_s, timing.tokens_per_s, timing.n_answer_tokens, timing.n_prompt_rows),
+        setup=None if stored.setup is None else nouns.Setup(**msgspec.structs.asdict(stored.setup)),
+        of=stored.of,
     )
 
 
@@ -218,6 +236,8 @@ def _stored_exchange(exchange: nouns.Exchange) -> _Exchange:
         timing=None
         if timing is None
         else _Timing(timing.n_answer_tokens, timing.n_prompt_rows, timing.first_text_s, timing.tokens_per_s),
+        setup=None if exchange.setup is None else _Setup(**dataclasses.asdict(exchange.setup)),
+        of=exchange.of,
     )
 
 

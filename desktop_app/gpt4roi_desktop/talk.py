@@ -6,7 +6,18 @@ A question holds chips. Only here do they become ``<regionN>`` and boxes, so the
 import re
 from dataclasses import dataclass, replace
 
-from gpt4roi_desktop.session import Asked, Chip, Dialogue, Exchange, Question, Session, State, Timing, chips_of
+from gpt4roi_desktop.session import (
+    Asked,
+    Chip,
+    Dialogue,
+    Exchange,
+    Question,
+    Session,
+    Setup,
+    State,
+    Timing,
+    chips_of,
+)
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.prompt import Turn
 
@@ -29,10 +40,16 @@ def ask(session: Session, question: Question) -> tuple[Session, int]:
     Returns:
         The session, and the exchange's id.
     """
-    new = Exchange(session.next_id, question, _asked(session, question))
+    new = Exchange(session.next_id, question, meant_by(session, question))
     last = session.dialogues[-1]
     dialogues = (*session.dialogues[:-1], replace(last, exchanges=(*last.exchanges, new)))
     return replace(session, dialogues=dialogues, draft=(), next_id=new.id + 1), new.id
+
+
+def insert(session: Session, dialogue: Dialogue, n_ids: int) -> Session:
+    """A dialogue before the one that is going on; it took ``n_ids`` ids."""
+    *earlier, last = session.dialogues
+    return replace(session, dialogues=(*earlier, dialogue, last), next_id=session.next_id + n_ids)
 
 
 def begin_dialogue(session: Session) -> Session:
@@ -43,12 +60,12 @@ def begin_dialogue(session: Session) -> Session:
 
 
 def again(session: Session, exchange_id: int) -> Session:
-    """An exchange as if it were asked now, with the boxes as they are now."""
+    """An exchange as if it were asked now, with the boxes as they are now; a replay's stay as they were."""
     exchange = session.exchange(exchange_id)
     if exchange is None:
         return session
-    fresh = Exchange(exchange.id, exchange.question, _asked(session, exchange.question))
-    return _with(session, fresh)
+    asked = exchange.asked if exchange.of else meant_by(session, exchange.question)
+    return _with(session, Exchange(exchange.id, exchange.question, asked, of=exchange.of))
 
 
 def hear(session: Session, exchange_id: int, text: str) -> Session:
@@ -59,12 +76,12 @@ def hear(session: Session, exchange_id: int, text: str) -> Session:
     return _with(session, replace(exchange, answer=exchange.answer + text, state="streaming"))
 
 
-def finish(session: Session, exchange_id: int, answer: str, timing: Timing) -> Session:
-    """An answer that is complete."""
+def finish(session: Session, exchange_id: int, answer: str, timing: Timing, setup: Setup | None = None) -> Session:
+    """An answer that is complete, and what gave it."""
     exchange = session.exchange(exchange_id)
     if exchange is None:
         return session
-    return _with(session, replace(exchange, answer=answer, state="done", timing=timing))
+    return _with(session, replace(exchange, answer=answer, state="done", timing=timing, setup=setup))
 
 
 def end(session: Session, exchange_id: int, state: State, problem: str = "", advice: str = "") -> Session:
@@ -106,14 +123,20 @@ def prompt_of(session: Session, exchange_id: int) -> Prompt | None:
 def memory(session: Session, exchange_id: int) -> tuple[Exchange, ...]:
     """The earlier turns of an exchange's dialogue that still hold.
 
-    A turn about a box that was moved or deleted since is left out: its answer is about something else.
+    A turn about a box that was moved or deleted since is left out: its answer is about something else. A survey's
+    questions know nothing of one another.
     """
-    for dialogue in session.dialogues:
-        ids = [exchange.id for exchange in dialogue.exchanges]
-        if exchange_id in ids:
-            earlier = dialogue.exchanges[: ids.index(exchange_id)]
-            return tuple(turn for turn in earlier if turn.state == "done" and turn.answer and _holds(session, turn))
-    return ()
+    dialogue = session.dialogue_of(exchange_id)
+    if dialogue is None or dialogue.kind == "survey":
+        return ()
+    return tuple(turn for turn in answered_before(dialogue, exchange_id) if _holds(session, turn))
+
+
+def answered_before(dialogue: Dialogue, exchange_id: int) -> tuple[Exchange, ...]:
+    """The exchanges of a dialogue that were answered and stand before one."""
+    ids = [exchange.id for exchange in dialogue.exchanges]
+    earlier = dialogue.exchanges[: ids.index(exchange_id)]
+    return tuple(turn for turn in earlier if turn.state == "done" and turn.answer)
 
 
 def as_text(session: Session, question: Question) -> str:
@@ -144,7 +167,7 @@ def answer_parts(exchange: Exchange) -> Question:
     return (*parts, exchange.answer[place:])
 
 
-def _asked(session: Session, question: Question) -> tuple[Asked, ...]:
+def meant_by(session: Session, question: Question) -> tuple[Asked, ...]:
     """What the chips of a question stand for now."""
     mentioned = chips_of(question)
     return tuple(

@@ -20,6 +20,8 @@ DEFAULT_MAX_PIXELS = 178_000_000
 READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """The only decoders that are tried, in Pillow's names."""
 
+_STRIP_PIXELS = 1 << 20
+
 _CONVERT = "Convert it to JPEG or PNG first."
 
 
@@ -113,7 +115,18 @@ def _upright_rgb(name: str, picture: Image.Image) -> RgbImage:
         return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
     if picture.has_transparency_data:
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
-    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"), dtype=np.uint8)
+    return _pixels_of(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _pixels_of(picture: Image.Image) -> RgbImage:
+    """An RGB picture as an array, strip by strip: Pillow copies under Python's lock, and a window would stand still."""
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    n_rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, n_rows):
+        bottom = min(height, top + n_rows)
+        pixels[top:bottom] = np.asarray(picture.crop((0, top, width, bottom)))
+    return pixels
 
 
 def _turn(picture: Image.Image) -> None:

@@ -1,8 +1,9 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gpt4roi_desktop import edits, session_file
+from gpt4roi_desktop import edits, replay, session_file
 from gpt4roi_desktop.controller import Change, Controller
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Chip, Exchange
@@ -333,3 +334,99 @@ def test_closing_keeps_the_session_and_ends_the_process(ready: Desk) -> None:
     kept = ready.places.kept(ready.controller.session.photo.sha256)
     assert kept is not None
     assert kept.regions == ready.controller.session.regions
+
+
+class TestSurveysAndReplays:
+    def test_one_after_another_and_a_typed_question_goes_before(self, ready: Desk) -> None:
+        ids = ready.draw(BOX, Box(70, 10, 90, 60), Box(100, 10, 150, 60))
+        ready.controller.ask_each(("What is ", Chip(ids[0]), "?"))
+        assert ready.worker.last(m.Ask).question == "What is <region1>?"
+        typed = ready.controller.ask(("Hello",))
+        ready.worker.answer("a cup")
+        assert ready.worker.last(m.Ask).question == "Hello"
+        ready.worker.answer("Hi")
+        assert ready.exchange(typed).state == "done"
+        for number, answer in ((2, "a mug"), (3, "a plate")):
+            request = ready.worker.last(m.Ask)
+            assert (request.question, request.history) == (f"What is <region{number}>?", ())
+            ready.worker.answer(answer)
+        session = ready.controller.session
+        assert session is not None
+        (survey,) = session.of_kind("survey")
+        assert [row.answer for row in survey.exchanges] == ["a cup", "a mug", "a plate"]
+        assert {row.setup.bundle_id for row in survey.exchanges if row.setup} == {"0123456789abcdef"}
+
+    def test_a_survey_can_be_stopped(self, ready: Desk) -> None:
+        ids = ready.draw(BOX, Box(70, 10, 90, 60), Box(100, 10, 150, 60))
+        ready.controller.ask_each(("What is ", Chip(ids[0]), "?"))
+        ready.controller.stop_kind("survey")
+        assert ready.worker.last(m.Cancel).id == ready.worker.last(m.Ask).id
+        ready.worker.say(m.Stopped(ready.worker.last(m.Ask).id))
+        assert ready.worker.count(m.Ask) == 1
+        session = ready.controller.session
+        assert session is not None
+        assert [row.state for row in session.of_kind("survey")[0].exchanges] == ["stopped"] * 3
+
+    def test_the_models_own_words_are_refused_for_every_box(self, ready: Desk) -> None:
+        ids = ready.draw(BOX)
+        with pytest.raises(QuestionError):
+            ready.controller.ask_each(("What is ### ", Chip(ids[0]), "?"))
+        assert ready.controller.session is not None
+        assert ready.controller.session.of_kind("survey") == ()
+
+    def test_a_replay_asks_everything_once_more(self, ready: Desk) -> None:
+        (region,) = ready.draw(BOX)
+        first = ready.ask(region)
+        ready.worker.answer("a cup")
+        ready.controller.ask(("Why?",))
+        ready.worker.answer("because")
+        assert ready.controller.session is not None
+        ready.controller.replace(edits.reshape(ready.controller.session, {region: Box(0, 0, 9, 9)}))
+        ready.controller.replay()
+        assert ready.worker.last(m.Ask).regions == {1: BOX.xyxy}
+        ready.worker.answer("a mug")
+        assert ready.worker.last(m.Ask).history == (("What is <region1>?", "a mug"),)
+        ready.worker.answer("because")
+        assert ready.exchange(first).answer == "a cup"
+        assert [pair.is_same for pair in replay.pairs(ready.controller.session)] == [False, True]
+
+    def test_a_replay_that_is_begun_anew_stops_the_old_one(self, ready: Desk) -> None:
+        (region,) = ready.draw(BOX)
+        ready.ask(region)
+        ready.worker.answer("a cup")
+        ready.controller.replay()
+        old = ready.worker.last(m.Ask).id
+        ready.controller.replay()
+        assert ready.worker.last(m.Cancel).id == old
+        ready.worker.say(m.Stopped(old))
+        ready.worker.answer("a cup")
+        assert ready.controller.session is not None
+        assert [pair.is_same for pair in replay.pairs(ready.controller.session)] == [True]
+
+
+def test_another_model_is_loaded_once_the_old_one_is_gone(tmp_path: Path) -> None:
+    waiting: list[Callable[[], None]] = []
+
+    class Later(AtOnce):
+        def aside(self, work, then, failed):  # type: ignore[no-untyped-def]
+            waiting.append(lambda: AtOnce.aside(self, work, then, failed))
+
+    desk = Desk(tmp_path)
+    desk.controller = Controller(desk.workers, Later(), desk.places, desk.changes.append)
+    desk.controller.open_model(tmp_path)
+    first = desk.worker
+    waiting.clear()
+    desk.controller.open_model(tmp_path / "other")
+    desk.controller.restart()  # an impatient hand
+    assert (len(desk.workers.started), desk.controller.stage) == (1, "loading")
+    while waiting:
+        waiting.pop(0)()
+    assert first.closed
+    assert len(desk.workers.started) == 2
+    assert desk.worker.last(m.OpenBundle).folder.endswith(b"other")
+
+
+def test_a_typed_region_counts_as_the_box_of_a_survey(ready: Desk) -> None:
+    ready.draw(BOX, Box(70, 10, 90, 60))
+    ready.controller.ask_each(("What is <region2>?",))
+    assert ready.worker.last(m.Ask).question == "What is <region1>?"

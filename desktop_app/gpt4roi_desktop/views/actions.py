@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtGui import QAction, QIcon, QKeySequence
+from PySide6.QtWidgets import QDialogButtonBox, QDockWidget, QMainWindow
 
 from gpt4roi_desktop.views import icons
 
@@ -33,6 +33,24 @@ def make(window: QMainWindow, specs: tuple[Spec, ...]) -> dict[str, QAction]:
         window.addAction(action)
         made[spec.name] = action
     return made
+
+
+def panel(window: QMainWindow, dock: QDockWidget, key: str, icon: str = "") -> QAction:
+    """Qt's own action that shows and hides a panel."""
+    action = dock.toggleViewAction()
+    action.setShortcut(QKeySequence(key))
+    if icon:
+        action.setIcon(icons.icon(icon))
+    dress(action)
+    window.addAction(action)
+    return action
+
+
+def without_icons(buttons: QDialogButtonBox) -> QDialogButtonBox:
+    """A dialog's buttons as words alone, like all the window's buttons."""
+    for button in buttons.buttons():
+        button.setIcon(QIcon())
+    return buttons
 
 
 def dress(action: QAction) -> None:

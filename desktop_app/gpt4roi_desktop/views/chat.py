@@ -1,10 +1,13 @@
 """The dialogue beside the photo: what was asked and answered, quick questions, and the box for the next one."""
 
+from functools import partial
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QScrollArea,
     QToolButton,
@@ -12,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gpt4roi_desktop.session import Chip, Question, Session
+from gpt4roi_desktop.session import Chip, Dialogue, Question, Session, chips_of
 from gpt4roi_desktop.views import icons
 from gpt4roi_desktop.views.exchange_view import ExchangeView
 from gpt4roi_desktop.views.question_box import QuestionBox
@@ -22,6 +25,7 @@ class Chat(QWidget):
     """Shows a session's dialogues; tells what is asked."""
 
     asked = Signal(tuple)
+    asked_each = Signal(tuple)
     drafted = Signal(tuple)
     stopped = Signal(int)
     asked_again = Signal(int)
@@ -42,6 +46,7 @@ class Chat(QWidget):
         self.what = self._quick(self.tr("What is it?"), self._what)
         self.compare = self._quick(self.tr("Compare"), self._compare)
         self.why = self._quick(self.tr("Why?"), lambda: self.asked.emit(("Why?",)))
+        self.each = QToolButton()
         self.forgotten = QLabel()
         self._hint = QLabel(self.tr("Draw a box on the photo, then ask about it."))
         self._area = QScrollArea()
@@ -62,9 +67,17 @@ class Chat(QWidget):
         self.begin_button.setIcon(icons.icon("new"))
         self.begin_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.begin_button.clicked.connect(self.dialogue_begun)
+        self.each.setText(self.tr("All boxes …"))
+        self.each.setIcon(icons.icon("table"))
+        self.each.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.each.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.each.setAccessibleName(self.tr("Ask about all boxes"))
+        self.each.setToolTip(self.tr("One question about every box, with the answers in a table"))
+        self.each.setMenu(self._menu_of_each())
         top = QHBoxLayout()
         top.setContentsMargins(16, 8, 8, 4)
         top.addWidget(heading, 1)
+        top.addWidget(self.each)
         top.addWidget(self.begin_button)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -106,6 +119,21 @@ class Chat(QWidget):
         row.addStretch(1)
         return row
 
+    def _menu_of_each(self) -> QMenu:
+        menu = QMenu(self)
+        for words, before, after in (
+            (self.tr("&What is it?"), "What is ", "?"),
+            (self.tr("&Describe it"), "Describe ", "."),
+        ):
+            menu.addAction(words).triggered.connect(partial(self._ask_each, before, after))
+        self.each_typed = menu.addAction(self.tr("The &question below, box for box"))
+        self.each_typed.triggered.connect(lambda: self.asked_each.emit(self.box.question()))
+        return menu
+
+    def _ask_each(self, before: str, after: str, *_: object) -> None:
+        if self._session is not None and self._session.regions:
+            self.asked_each.emit((before, Chip(self._session.regions[0].id), after))
+
     def _ask_row(self) -> QHBoxLayout:
         self.send_button.setObjectName("primary")
         self.send_button.setText(self.tr("Ask"))
@@ -144,11 +172,12 @@ class Chat(QWidget):
         """The dialogues as they are now; ``running`` is the exchange that is being answered."""
         self._session = session
         self.box.show_session(session)
-        exchanges = () if session is None else session.exchanges()
-        order = () if session is None else tuple(tuple(each.id for each in one.exchanges) for one in session.dialogues)
+        talks = () if session is None else session.of_kind("talk")
+        exchanges = tuple(exchange for dialogue in talks for exchange in dialogue.exchanges)
+        order = tuple(tuple(each.id for each in dialogue.exchanges) for dialogue in talks)
         if order != self._order:
             self._order = order
-            self._arrange(session)
+            self._arrange(talks)
         for exchange in exchanges:
             assert session is not None  # noqa: S101 - or there would be no exchange
             self._views[exchange.id].show_exchange(session, exchange, running=running == exchange.id)
@@ -162,6 +191,8 @@ class Chat(QWidget):
         self.describe.setEnabled(bool(meant))
         self.what.setEnabled(bool(meant))
         self.compare.setEnabled(len(meant) == 2)
+        self.each.setEnabled(session is not None and bool(session.regions))
+        self.each_typed.setEnabled(session is not None and len(chips_of(session.draft)) == 1)
         last = None if session is None or not session.dialogues[-1].exchanges else session.dialogues[-1].exchanges[-1]
         self.why.setEnabled(last is not None and last.state == "done")
         self.begin_button.setEnabled(last is not None)
@@ -182,20 +213,20 @@ class Chat(QWidget):
             self.box.insert_chip(chip.region_id)
         self.box.setFocus()
 
-    def _arrange(self, session: Session | None) -> None:
+    def _arrange(self, talks: tuple[Dialogue, ...]) -> None:
         """Put the exchanges in order, with a line between dialogues; views that stay are kept."""
         for rule in self._rules:
             self._column.removeWidget(rule)
             rule.deleteLater()
         self._rules.clear()
-        wanted = {} if session is None else {each.id: each for each in session.exchanges()}
-        for gone in set(self._views) - set(wanted):
+        wanted = {exchange.id for dialogue in talks for exchange in dialogue.exchanges}
+        for gone in set(self._views) - wanted:
             view = self._views.pop(gone)
             self._column.removeWidget(view)
             view.deleteLater()
         place = 1
-        for at, dialogue in enumerate(() if session is None else session.dialogues):
-            if at and (dialogue.exchanges or at == len(self._order) - 1):
+        for at, dialogue in enumerate(talks):
+            if at and (dialogue.exchanges or at == len(talks) - 1):
                 self._column.insertWidget(place, self._rule())
                 place += 1
             for exchange in dialogue.exchanges:

@@ -49,6 +49,19 @@ def chip_image(number: int | None, height: int) -> QImage:
 
 
 @lru_cache(maxsize=512)
+def tag_image(number: int | None, height: int) -> QImage:
+    """A tag for use as a picture in a table, ``height`` points high."""
+    width = round(tag_width(number, height))
+    picture = QImage(QSize(width, height) * _SHARPNESS, QImage.Format.Format_ARGB32_Premultiplied)
+    picture.setDevicePixelRatio(_SHARPNESS)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    paint_tag(painter, number, QRectF(0, 0, width, height), radius=4)
+    painter.end()
+    return picture
+
+
+@lru_cache(maxsize=512)
 def chip_html(number: int | None, region_id: int, height: int) -> str:
     """A chip as rich text, with an anchor that names its region."""
     buffer = QBuffer()

@@ -7,7 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QSettings
 from PySide6.QtWidgets import QFileDialog, QMainWindow, QMenu
 
-from gpt4roi_desktop import exports, session_file
+from gpt4roi_desktop import exports, replay, session_file, surveys
 from gpt4roi_desktop.controller import Controller, Notice
 from gpt4roi_desktop.photo_file import SUFFIXES, neighbour
 from gpt4roi_desktop.places import Places
@@ -94,21 +94,52 @@ class Files(QObject):
         self._ask_file(QFileDialog.getSaveFileName, self.tr("Save the session"), kinds, save)
 
     def ask_export(self) -> None:
-        """Choose where to export to; the ending says what."""
-        kinds = self.tr("Table (*.csv);;JSON (*.json);;Report (*.md);;Photo with boxes (*.png *.jpg *.webp)")
-        self._ask_file(QFileDialog.getSaveFileName, self.tr("Export"), kinds, self.export)
+        """Choose where to export to, and what."""
+        kinds = {
+            self.tr("Table of questions (*.csv)"): ".csv",
+            self.tr("JSON with everything (*.json)"): ".json",
+            self.tr("JSON, a line a box (*.jsonl)"): ".jsonl",
+            self.tr("COCO captions (*.coco.json)"): ".coco.json",
+            self.tr("labelme (*.labelme.json)"): ".labelme.json",
+            self.tr("Report (*.md)"): ".md",
+            self.tr("Photo with boxes (*.png *.jpg *.webp)"): ".png",
+        }
+        session = self._session()
+        target = str(session.photo.path.with_suffix(""))
+        name, kind = QFileDialog.getSaveFileName(self._window, self.tr("Export"), target, ";;".join(kinds))
+        if name:
+            chosen = kinds.get(kind, "")
+            self.export(exports.with_ending(Path(name), chosen), chosen)
 
-    def export(self, path: Path) -> None:
-        """Write boxes and answers for other programs."""
+    def export(self, path: Path, chosen: str = "") -> None:
+        """Write boxes and answers for other programs, as the name's ending says, or as was chosen."""
         pixels = self._controller.pixels
         if pixels is not None:
-            self._write(path, lambda: exports.export(path, self._session(), pixels))
+            self._write(path, lambda: exports.export(path, self._session(), pixels, chosen))
 
-    def ask_model(self) -> None:
-        """Choose a bundle's folder."""
-        folder = QFileDialog.getExistingDirectory(self._window, self.tr("Choose the folder of a model"))
-        if folder:
-            self._controller.open_model(Path(folder))
+    def ask_survey_target(self, survey_id: int) -> None:
+        """Choose where to export a survey to, and what; without one, the replay."""
+        session = self._session()
+        survey = next((one for one in session.of_kind("survey") if one.id == survey_id), None)
+        kinds = {
+            self.tr("Table (*.csv)"): ".csv",
+            self.tr("JSON (*.json)"): ".json",
+            self.tr("JSON, a line a box (*.jsonl)"): ".jsonl",
+            self.tr("COCO captions (*.coco.json)"): ".coco.json",
+            self.tr("Text (*.txt)"): ".txt",
+        }
+        if survey is None:
+            kinds = dict(list(kinds.items())[:1])
+        target = str(session.photo.path.with_suffix(""))
+        name, kind = QFileDialog.getSaveFileName(self._window, self.tr("Export answers"), target, ";;".join(kinds))
+        if not name:
+            return
+        chosen = kinds.get(kind, "")
+        path = Path(name) if Path(name).suffix else Path(name + chosen)
+        if survey is None:
+            self._write(path, lambda: replay.export(path, session))
+        else:
+            self._write(path, partial(surveys.export, path, session, survey, chosen))
 
     def _ask_file(
         self, ask: Callable[..., tuple[str, str]], title: str, kinds: str, then: Callable[[Path], None]

@@ -42,7 +42,9 @@ class NoticeBar(QFrame):
         self.setVisible(notice is not None)
         if notice is None:
             return
-        problem = notice.problem[:1].upper() + notice.problem[1:]
+        first = notice.problem.partition(" ")[0]
+        is_name = "." in first or "/" in first  # a file's, which is written as it is
+        problem = notice.problem if is_name else notice.problem[:1].upper() + notice.problem[1:]
         self.words.setText(f"{problem}.\n{notice.advice}" if notice.advice else f"{problem}.")
         self._remedy = notice.remedy
         self.button.setVisible(notice.remedy != "")

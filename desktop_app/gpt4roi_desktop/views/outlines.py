@@ -1,11 +1,11 @@
 """How boxes look on the canvas: outlines, number tags, handles, proposals, the rubber band. Decides nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
-from gpt4roi_desktop.session import Region
+from gpt4roi_desktop.session import Region, Session
 from gpt4roi_desktop.shaping import Handle
 from gpt4roi_desktop.views.chips import paint_tag, tag_width
 from gpt4roi_runtime.geometry import Box
@@ -17,6 +17,24 @@ HANDLE_PX = 9.0
 
 Place = Callable[[Box], QRectF]
 """From a box on the photo to the window's points."""
+
+
+def draw_regions(painter: QPainter, place: Place, session: Session, boxes: Mapping[int, Box], lit: int) -> None:
+    """All regions that can be seen; ``boxes`` are the boxes of those, by id, that a hand is moving just now."""
+    alone = len(session.selected) == 1
+    for number, region in enumerate(session.regions, 1):
+        if region.hidden:
+            continue
+        selected = region.id in session.selected
+        draw_region(
+            painter,
+            place,
+            Region(region.id, boxes.get(region.id, region.box), region.locked),
+            number,
+            selected=selected,
+            lit=region.id == lit,
+            handles=selected and alone and not region.locked,
+        )
 
 
 def draw_region(

@@ -20,6 +20,7 @@ from PySide6.QtGui import QColor, QMouseEvent, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from gpt4roi_desktop.session import Region, Session
+from gpt4roi_desktop.sight import Grid
 from gpt4roi_desktop.views import icons, theme
 from gpt4roi_desktop.views.chips import paint_tag, tag_width
 
@@ -35,14 +36,17 @@ class RegionModel(QAbstractListModel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._regions: tuple[Region, ...] = ()
+        self._small: frozenset[int] = frozenset()
 
-    def show_regions(self, regions: tuple[Region, ...]) -> None:
-        """Other regions; rows that are the same regions stay the same rows."""
+    def show_regions(self, regions: tuple[Region, ...], small: frozenset[int]) -> None:
+        """Other regions, some of them too small for the model; rows that are the same regions stay the same rows."""
+        anew = regions != self._regions or small != self._small
+        self._small = small
         if [each.id for each in regions] != [each.id for each in self._regions]:
             self.beginResetModel()
             self._regions = regions
             self.endResetModel()
-        elif regions != self._regions:
+        elif anew and regions:
             self._regions = regions
             self.dataChanged.emit(self.index(0), self.index(len(regions) - 1))
 
@@ -59,10 +63,12 @@ class RegionModel(QAbstractListModel):
         if role == _REGION:
             return region
         if role == Qt.ItemDataRole.DisplayRole:
-            return f"{width} \N{MULTIPLICATION SIGN} {height} px"
+            words = f"{width} \N{MULTIPLICATION SIGN} {height} px"
+            return f"{words}  ·  " + self.tr("too small to see") if region.id in self._small else words
         if role == Qt.ItemDataRole.AccessibleTextRole:
             words = self.tr("Region {0}, {1} by {2} pixels").format(index.row() + 1, width, height)
             state = [self.tr("locked")] * region.locked + [self.tr("hidden")] * region.hidden
+            state += [self.tr("smaller than what the model can tell apart")] * (region.id in self._small)
             return ", ".join([words, *state])
         if role == Qt.ItemDataRole.ToolTipRole:
             return self.tr("left, top, right, bottom: {0}").format(region.box)
@@ -151,11 +157,15 @@ class RegionList(QListView):
         self.entered.connect(lambda index: self.hovered.emit(index.data(_REGION).id))
         self.selectionModel().selectionChanged.connect(self._tell)
 
-    def show_session(self, session: Session | None) -> None:
-        """The regions and the selection as they are now."""
+    def show_session(self, session: Session | None, grid: Grid | None = None) -> None:
+        """The regions and the selection as they are now; ``grid`` tells which are too small for the model."""
         self._filling = True
         self._session = session
-        self._shown.show_regions(() if session is None else session.regions)
+        regions = () if session is None else session.regions
+        small = frozenset(
+            each.id for each in regions if session and grid and grid.is_too_small(each.box, session.photo)
+        )
+        self._shown.show_regions(regions, small)
         selection = QItemSelection()
         for row, region in enumerate(() if session is None else session.regions):
             if session is not None and region.id in session.selected:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from PySide6.QtCore import QCoreApplication
-from PySide6.QtGui import QAction, QIcon, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -14,6 +14,8 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from gpt4roi_desktop.views import actions as looks
 
 
 class ShortcutSheet(QDialog):
@@ -32,7 +34,7 @@ class ShortcutSheet(QDialog):
             column.addStretch(1)
             across.addLayout(column)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.button(QDialogButtonBox.StandardButton.Close).setIcon(QIcon())
+        looks.without_icons(buttons)
         buttons.rejected.connect(self.reject)
         whole = QVBoxLayout(self)
         whole.addLayout(across)
@@ -49,20 +51,18 @@ def _keys(actions: Iterable[QAction]) -> list[tuple[str, str]]:
 
 
 def _hand() -> list[tuple[str, str]]:
-    def say(words: str) -> str:
-        return QCoreApplication.translate("ShortcutSheet", words)
-
+    say = QCoreApplication.translate
     return [
-        (say("Drag"), say("draw a box, or move a selected one")),
-        (say("Shift+drag"), say("draw a square")),
-        (say("Click"), say("choose a box; adopt a suggestion")),
-        (say("Ctrl+click"), say("choose several")),
-        (say("Tab, Shift+Tab"), say("next and previous box")),
-        ("1 … 9", say("choose a box by its number")),
-        (say("Arrows"), say("move by 1 pixel, with Shift by 10")),
-        (say("Ctrl+wheel"), say("zoom at the cursor")),
-        (say("Space+drag, middle button"), say("move the photo")),
-        ("@", say("in the question: mention a box")),
+        (say("ShortcutSheet", "Drag"), say("ShortcutSheet", "draw a box, or move a selected one")),
+        (say("ShortcutSheet", "Shift+drag"), say("ShortcutSheet", "draw a square")),
+        (say("ShortcutSheet", "Click"), say("ShortcutSheet", "choose a box; adopt a suggestion")),
+        (say("ShortcutSheet", "Ctrl+click"), say("ShortcutSheet", "choose several")),
+        (say("ShortcutSheet", "Tab, Shift+Tab"), say("ShortcutSheet", "next and previous box")),
+        ("1 … 9", say("ShortcutSheet", "choose a box by its number")),
+        (say("ShortcutSheet", "Arrows"), say("ShortcutSheet", "move by 1 pixel, with Shift by 10")),
+        (say("ShortcutSheet", "Ctrl+wheel"), say("ShortcutSheet", "zoom at the cursor")),
+        (say("ShortcutSheet", "Space+drag, middle button"), say("ShortcutSheet", "move the photo")),
+        ("@", say("ShortcutSheet", "in the question: mention a box")),
     ]
 
 

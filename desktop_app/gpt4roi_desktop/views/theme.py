@@ -1,11 +1,12 @@
 """Colours and spacing, light and dark, as the system says. Knows no widget of ours."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
+
+from gpt4roi_desktop import preferences
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ DARK = Theme(
 )
 
 
-Wish = Literal["system", "light", "dark"]
 _WISH = "gpt4roi_theme"
 """The property of the application that holds what the user chose."""
 
@@ -77,7 +77,7 @@ def apply(application: QApplication) -> None:
     application.styleHints().colorSchemeChanged.connect(lambda _: _dress(application))
 
 
-def choose(application: QApplication, wish: Wish) -> None:
+def choose(application: QApplication, wish: preferences.Theme) -> None:
     """Dress it as the user likes, or as the system does."""
     application.setProperty(_WISH, wish)
     _dress(application)
@@ -140,8 +140,23 @@ def _style_sheet(theme: Theme) -> str:
     #side, #side QScrollArea, #talk {{ background: {theme.panel}; border: 0; }}
     QLabel#heading {{ color: {theme.faint}; font-weight: 600; }}
     QLabel#faint {{ color: {theme.faint}; }}
+    QLabel#warning {{ background: {theme.warning_ground}; border: 1px solid {theme.warning_line}; border-radius: 6px;
+        padding: 6px 10px; }}
+    #paneltitle {{ background: {theme.panel}; }}
+    QMainWindow::separator {{ background: {theme.line}; width: 1px; height: 1px; }}
     QLabel#failed {{ color: {theme.danger}; }}
+    QListView#framed, QTextBrowser#framed {{ border: 1px solid {theme.line}; border-radius: 6px; padding: 4px; }}
+    QListView#framed::item {{ padding: 6px 8px; border-radius: 4px; }}
+    QListView#framed::item:selected {{ background: {theme.raised}; color: {theme.text}; }}
     QListView {{ background: {theme.panel}; border: 0; outline: 0; }}
+    QTableView {{ background: {theme.panel}; alternate-background-color: {theme.ground}; border: 0;
+        border-top: 1px solid {theme.line}; selection-background-color: {theme.raised};
+        selection-color: {theme.text}; }}
+    QTableView::item {{ padding: 5px 10px; }}
+    QHeaderView {{ background: {theme.panel}; }}
+    QHeaderView::section {{ background: {theme.panel}; color: {theme.faint}; border: 0;
+        border-bottom: 1px solid {theme.line}; padding: 6px 13px; font-weight: 600; }}
+    QToolButton::menu-indicator {{ image: none; }}
     QFrame#question {{ background: {theme.raised}; border-radius: 10px; }}
     QFrame#ask {{ background: {theme.panel}; border: 1px solid {theme.line}; border-radius: 10px; }}
     QFrame#ask[focused="true"] {{ border: 1px solid {theme.accent}; }}

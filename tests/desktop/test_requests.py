@@ -1,0 +1,41 @@
+"""What the controller's messages carry of a user's choices."""
+
+import os
+from pathlib import Path
+
+from gpt4roi_desktop import requests
+from gpt4roi_desktop.preferences import Preferences
+from gpt4roi_desktop.talk import Prompt
+from gpt4roi_runtime.geometry import Box
+from gpt4roi_runtime.llm.decoder import Sampling
+from gpt4roi_runtime.prompt import Turn
+
+PROMPT = Prompt("Is it as big as <region2>?", {2: Box(1, 2, 3, 4)}, (Turn("What is <region2>?", "A cup."),))
+CHOSEN = Preferences(n_threads=3, context_length=512, temperature=0.5, max_tokens=7, seed=11)
+
+
+def test_a_model_is_opened_with_the_chosen_threads_and_context() -> None:
+    message = requests.open_bundle(4, Path("models"), CHOSEN)
+    assert os.fsdecode(message.folder) == str(Path("models").absolute())
+    assert message.settings is not None
+    assert message.settings.vision_threads == 3
+    assert (message.settings.language.n_threads, message.settings.language.context_length) == (3, 512)
+
+
+def test_without_choices_a_model_is_opened_as_recommended() -> None:
+    settings = requests.open_bundle(4, Path("models"), Preferences()).settings
+    assert settings is not None
+    assert (settings.vision_threads, settings.language.n_threads, settings.language.context_length) == (0, None, None)
+
+
+def test_a_question_carries_how_its_answer_is_written() -> None:
+    message = requests.ask(5, PROMPT, CHOSEN)
+    assert message.sampling == Sampling(temperature=0.5, seed=11)
+    assert message.max_tokens == 7
+    assert message.regions == {2: (1, 2, 3, 4)}
+    assert message.history == (("What is <region2>?", "A cup."),)
+
+
+def test_without_choices_the_bundle_decides() -> None:
+    message = requests.ask(5, PROMPT, Preferences(seed=11))
+    assert (message.sampling, message.max_tokens) == (None, None)

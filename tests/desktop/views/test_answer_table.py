@@ -1,0 +1,132 @@
+"""Answers side by side, in a real window."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed", exc_type=ImportError)
+pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog
+
+from gpt4roi_desktop.session import Chip
+from gpt4roi_runtime.worker import messages as m
+from tests.desktop.views.desk import CONTROL, LEFT, Desk
+
+KEY = Qt.Key
+
+
+@pytest.fixture
+def two(desk: Desk) -> Desk:
+    desk.draw((20, 10, 80, 60), (120, 40, 180, 90))
+    return desk
+
+
+def cells(desk: Desk, column: int) -> list[str]:
+    model = desk.window.answers.table.model()
+    return [model.index(row, column).data() for row in range(model.rowCount())]
+
+
+def answer(desk: Desk, text: str) -> None:
+    """Answer the question that is being asked, and wait until that is known."""
+    number = desk.worker.last(m.Ask).id
+    desk.worker.answer(text)
+    desk.qtbot.waitUntil(lambda: desk.worker.last(m.Ask).id != number or desk.window.controller.running is None)
+
+
+def survey(desk: Desk) -> None:
+    desk.chat.each.menu().actions()[0].trigger()
+
+
+def test_all_boxes_into_a_table(two: Desk) -> None:
+    survey(two)
+    assert two.window.answers.isVisible()
+    assert cells(two, 3) == ["answering", "waits"]
+    answer(two, "a cup")
+    answer(two, "a mug")
+    assert cells(two, 2) == ["a cup", "a mug"]
+    assert cells(two, 4) == ["0.25 s", "0.25 s"]
+    assert two.window.answers.progress.text() == "2 of 2"
+    assert not two.window.answers.stop_button.isEnabled()
+    spoken = two.window.answers.table.model().index(1, 0).data(Qt.ItemDataRole.AccessibleTextRole)
+    assert spoken == "Region: 2"
+    assert two.chat.view_of(two.session.exchanges()[0].id) is None  # the chat is for what was typed
+
+
+def test_the_typed_question_goes_to_every_box(two: Desk) -> None:
+    assert not two.chat.each_typed.isEnabled()
+    second = two.session.regions[1].id
+    two.window.boxes.change(lambda session: type(session)(**{**session.__dict__, "draft": ("Where is ", Chip(second))}))
+    assert two.chat.each_typed.isEnabled()
+    two.press(KEY.Key_Return, CONTROL)
+    assert two.worker.last(m.Ask).question == "Where is <region1>"
+
+
+def test_without_a_box_in_the_question_it_says_so(two: Desk) -> None:
+    two.press(KEY.Key_Return, CONTROL)
+    assert "mention one box" in two.window.notice.words.text()
+
+
+def test_a_row_chooses_its_box(two: Desk) -> None:
+    survey(two)
+    table = two.window.answers.table
+    two.qtbot.mouseClick(table.viewport(), LEFT, pos=table.visualRect(table.model().index(0, 2)).center())
+    assert two.selected == [1]
+
+
+def test_rows_are_sorted_by_numbers(two: Desk) -> None:
+    survey(two)
+    answer(two, "b")
+    answer(two, "a")
+    table = two.window.answers.table
+    table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
+    assert cells(two, 2) == ["a", "b"]
+    table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    assert cells(two, 2) == ["b", "a"]
+
+
+def test_it_can_be_stopped(two: Desk) -> None:
+    survey(two)
+    two.qtbot.mouseClick(two.window.answers.stop_button, LEFT)
+    two.worker.say(m.Stopped(two.worker.last(m.Ask).id))
+    two.qtbot.waitUntil(lambda: cells(two, 3) == ["stopped", "stopped"])
+
+
+def test_export(two: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    survey(two)
+    answer(two, "a cup")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), "Table (*.csv)"))
+    two.qtbot.mouseClick(two.window.answers.export_button, LEFT)
+    two.qtbot.waitUntil((tmp_path / "out.csv").is_file)
+    assert "a cup" in (tmp_path / "out.csv").read_text(encoding="utf-8")
+
+
+def test_replay(two: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    two.click(50, 30)
+    two.qtbot.mouseClick(two.chat.what, LEFT)
+    answer(two, "a cup")
+    two.window.actions_by_name["replay"].trigger()
+    answer(two, "a mug")
+    assert [cells(two, column) for column in range(4)] == [["What is [1]?"], ["a cup"], ["a mug"], ["different"]]
+    survey(two)
+    answer(two, "a cup")
+    answer(two, "a plate")
+    assert two.window.answers.choice.count() == 2
+    two.window.answers.choose_replay()
+    assert cells(two, 3) == ["different"]
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out.csv"), ""))
+    two.qtbot.mouseClick(two.window.answers.export_button, LEFT)
+    two.qtbot.waitUntil((tmp_path / "out.csv").is_file)
+    assert "a mug" in (tmp_path / "out.csv").read_text(encoding="utf-8")
+
+
+def test_a_deleted_box_leaves_its_row(two: Desk) -> None:
+    survey(two)
+    answer(two, "a cup")
+    answer(two, "a mug")
+    two.click(50, 30)
+    two.press(KEY.Key_Delete)
+    spoken = two.window.answers.table.model().index(0, 0).data(Qt.ItemDataRole.AccessibleTextRole)
+    assert spoken == "Region: \N{MULTIPLICATION SIGN}"
+    assert cells(two, 2) == ["a cup", "a mug"]
