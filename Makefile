@@ -16,7 +16,7 @@ HELMET := 280,345,512,512
 
 # Two pips in one environment at the same time would break it.
 .NOTPARALLEL:
-.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow lint format bench import-7b clean
+.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow test-native lint format bench import-7b clean
 .DEFAULT_GOAL := help
 
 help: ## show these verbs
@@ -103,6 +103,9 @@ test: setup lint ## lint, types, import contracts and every test that needs no G
 
 test-slow: setup $(VENV)/.dev ## the tests of minutes and full sizes
 	$(PYTEST) -m slow
+
+test-native: $(VENV)/.dev ## the CUDA kernels: their arithmetic on this CPU, their registers on every GPU (nvcc)
+	$(PYTEST) tests/runtime/native
 
 format: $(VENV)/.dev ## put the code into the project's form
 	$(BIN)/ruff check --fix .

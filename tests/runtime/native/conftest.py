@@ -1,0 +1,11 @@
+import ctypes
+
+import pytest
+
+from tests.helpers.native_roi_align import NativeRoiAlign, compile_host_library
+
+
+@pytest.fixture(scope="session")
+def native(tmp_path_factory: pytest.TempPathFactory) -> NativeRoiAlign:
+    """The kernel's arithmetic, compiled for the CPU."""
+    return NativeRoiAlign(ctypes.CDLL(str(compile_host_library(tmp_path_factory.mktemp("native")))))
