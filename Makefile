@@ -16,7 +16,7 @@ HELMET := 280,345,512,512
 
 # Two pips in one environment at the same time would break it.
 .NOTPARALLEL:
-.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow test-native lint format bench import-7b clean
+.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow test-native test-engines lint format bench import-7b clean
 .DEFAULT_GOAL := help
 
 help: ## show these verbs
@@ -98,14 +98,34 @@ lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup lint ## lint, types, import contracts and every test that needs no GPU
+test: setup lint $(HEADERS) ## lint, types, import contracts and every test that needs no GPU
 	$(PYTEST) -m "not slow"
 
 test-slow: setup $(VENV)/.dev ## the tests of minutes and full sizes
 	$(PYTEST) -m slow
 
-test-native: $(VENV)/.dev ## the CUDA kernels: their arithmetic on this CPU, their registers on every GPU (nvcc)
+# TensorRT's headers, to compile its plugin in the tests; where they cannot be had, those tests say why they are skipped.
+HEADERS := .cache/tensorrt-headers
+$(HEADERS): tests/runtime/native/tensorrt_headers.txt | $(BIN)/python
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --upgrade --target $@ \
+		--requirement $< && touch $@ || echo "no TensorRT headers: the tests of the plugin will be skipped" >&2
+
+test-native: $(VENV)/.dev $(HEADERS) ## the CUDA kernel and TensorRT plugin, as far as a machine without a GPU can
 	$(PYTEST) tests/runtime/native
+
+# In an environment of its own: it is 240 MB, and nothing but these tests needs it here. Its parser opens the library by a
+# name without a version, which the wheel lacks.
+RTX := .cache/tensorrt-rtx
+$(RTX)/.ready: | $(BIN)/python
+	@echo "installing TensorRT for RTX into $(RTX): a download of 100 MB"
+	@$(BIN)/python -m venv $(RTX)
+	@$(RTX)/bin/python -m pip --disable-pip-version-check $(QUIET) install tensorrt-rtx==1.7.1.116 \
+		--constraint constraints.txt numpy onnx
+	@cd $(RTX)/lib/python3*/site-packages/tensorrt_rtx_libs && ln -sf libtensorrt_rtx.so.1 libtensorrt_rtx.so
+	@touch $@
+
+test-engines: $(VENV)/.dev $(HEADERS) $(RTX)/.ready ## build plans with the plugin for every RTX GPU
+	$(PYTEST) -m gpu_wheels tests/runtime/native
 
 format: $(VENV)/.dev ## put the code into the project's form
 	$(BIN)/ruff check --fix .

@@ -75,7 +75,8 @@ const char* launch(const Job& job, int storage, int layout, cudaStream_t stream)
 } // namespace gpt4roi
 
 /* For callers that are not C++: the same, with the stream as a plain pointer. */
-extern "C" const char* gpt4roi_roi_align_launch(const gpt4roi::Job* job, int storage, int layout, void* stream)
+extern "C" __attribute__((visibility("default"))) const char* gpt4roi_roi_align_launch(
+    const gpt4roi::Job* job, int storage, int layout, void* stream)
 {
     return gpt4roi::launch(*job, storage, layout, static_cast<cudaStream_t>(stream));
 }

@@ -31,6 +31,7 @@ constexpr int kMaxSide = 64; /* output cells along each axis */
 constexpr int kMaxChannels = 65536;
 constexpr int kMaxRegions = 65535; /* what a grid of CUDA counts along its third axis */
 constexpr int kMaxCells = 1 << 24; /* of one axis of a map: what a float counts exactly */
+constexpr float kMaxScale = 1e30f;
 constexpr long long kMaxElements = 0x7fffffff; /* of a map: places in it are 32-bit, which saves registers */
 
 /* One feature map. `scale`: its cells in one unit of the boxes. */

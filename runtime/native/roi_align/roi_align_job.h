@@ -111,7 +111,7 @@ inline const char* refusal(const Job& job, int storage, int layout)
         {
             return "a level has at most 2147483647 elements";
         }
-        if (!(map.scale > 0.0f && map.scale < 1e30f))
+        if (!(map.scale > 0.0f && map.scale < kMaxScale))
         {
             return "the scale of a level is a positive number";
         }
