@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := $(VENV)/share/gpt4roi/bundles/embedded
 WEIGHTS := .cache/weights
+HEADERS := .cache/tensorrt-headers
+RTX := .cache/tensorrt-rtx
 # pip shows its progress to a person, and is quiet in a log.
 QUIET := $(shell test -t 2 || echo --quiet)
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(QUIET) install --constraint constraints.txt
@@ -16,7 +18,8 @@ HELMET := 280,345,512,512
 
 # Two pips in one environment at the same time would break it.
 .NOTPARALLEL:
-.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow test-native test-engines lint format bench import-7b clean
+.PHONY: help setup llama bundle demo app app-setup screenshot test test-slow test-native test-engines lint format bench \
+	import-7b clean
 .DEFAULT_GOAL := help
 
 help: ## show these verbs
@@ -105,7 +108,6 @@ test-slow: setup $(VENV)/.dev ## the tests of minutes and full sizes
 	$(PYTEST) -m slow
 
 # TensorRT's headers, to compile its plugin in the tests; where they cannot be had, those tests say why they are skipped.
-HEADERS := .cache/tensorrt-headers
 $(HEADERS): tests/runtime/native/tensorrt_headers.txt | $(BIN)/python
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --upgrade --target $@ \
 		--requirement $< && touch $@ || echo "no TensorRT headers: the tests of the plugin will be skipped" >&2
@@ -115,7 +117,6 @@ test-native: $(VENV)/.dev $(HEADERS) ## the CUDA kernel and TensorRT plugin, as 
 
 # In an environment of its own: it is 240 MB, and nothing but these tests needs it here. Its parser opens the library by a
 # name without a version, which the wheel lacks.
-RTX := .cache/tensorrt-rtx
 $(RTX)/.ready: | $(BIN)/python
 	@echo "installing TensorRT for RTX into $(RTX): a download of 100 MB"
 	@$(BIN)/python -m venv $(RTX)

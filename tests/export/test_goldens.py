@@ -12,8 +12,10 @@ from gpt4roi_export.checkpoint import checkpoint_name, our_name
 from gpt4roi_export.modules.pyramid import Pyramid
 from gpt4roi_export.modules.region_head import RegionHead, RegionHeadSizes
 from gpt4roi_export.parity import compare
+from gpt4roi_export.vision_graphs.plain_roi_align import without_roi_align
 from gpt4roi_runtime.errors import BundleError
 from tests.helpers.native_roi_align import CHANNELS_FIRST, CHANNELS_LAST, NativeRoiAlign, compile_host_library
+from tests.helpers.roi_align_graph import one_operator, run_graph
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "region_module_c64.npz"
 
@@ -95,6 +97,17 @@ def test_the_authors_roi_features_from_the_kernel(
         # Relative too, because the pyramid itself, up to 6.6, is within 4e-6 of the authors' only.
         ours, theirs = aligned[:, level, :8], golden[f"roi_{level}_sample"]
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_the_authors_roi_features_from_matrix_products(pyramid: tuple[torch.Tensor, ...]) -> None:
+    golden = read_golden()
+    boxes_px = golden["boxes"] * np.float32(224)
+    for level, features in enumerate(pyramid):
+        side = features.shape[-1]
+        model = without_roi_align(one_operator(64, side, side, spatial_scale=side / 224))
+        feeds = {"features": features.numpy(), "boxes": boxes_px, "images": np.zeros(len(boxes_px), dtype=np.int64)}
+        ours, theirs = run_graph(model, feeds)[:, :8], golden[f"roi_{level}_sample"]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_convolving_before_upsampling_is_the_same(module: RegionModule) -> None:

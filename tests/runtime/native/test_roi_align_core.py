@@ -1,7 +1,6 @@
 import ctypes
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from tests.helpers.native_roi_align import (
     as_stored,
 )
 from tests.helpers.reference import brute_force_roi_align
+from tests.helpers.roi_align_graph import one_operator, run_graph
 
 Floats = NDArray[np.float32]
 SIDES = (128, 64, 32, 16)
@@ -90,37 +90,15 @@ def test_the_definition_loop_by_loop(native: NativeRoiAlign) -> None:
     np.testing.assert_allclose(aligned[:, 0], brute_force_roi_align(features[0], boxes, 7, 16, 2), atol=1e-5)
 
 
-def operator(features: Floats, boxes_cells: Floats) -> Floats:
-    """ONNX Runtime's own RoiAlign."""
-    import onnxruntime as ort
-
-    node = onnx.helper.make_node(
-        "RoiAlign",
-        ["features", "boxes", "images"],
-        ["aligned"],
-        coordinate_transformation_mode="half_pixel",
-        output_height=BINS,
-        output_width=BINS,
-        sampling_ratio=2,
-    )
-    kinds = {"features": onnx.TensorProto.FLOAT, "boxes": onnx.TensorProto.FLOAT, "images": onnx.TensorProto.INT64}
-    inputs = [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()]
-    outputs = [onnx.helper.make_tensor_value_info("aligned", onnx.TensorProto.FLOAT, None)]
-    graph = onnx.helper.make_graph([node], "one", inputs, outputs)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 16)], ir_version=8)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    images = np.zeros(len(boxes_cells), dtype=np.int64)
-    (aligned,) = session.run(None, {"features": features[None], "boxes": boxes_cells, "images": images})
-    return np.asarray(aligned, dtype=np.float32)
-
-
 @pytest.mark.parametrize("case", ["a_hundred", "whole_image", "tiny", "partly_outside", "wholly_outside"])
 def test_onnx_runtimes_operator_on_every_level(native: NativeRoiAlign, case: str) -> None:
     pyramid, boxes = pyramid_of(4), CASES[case]
+    images = np.zeros(len(boxes), dtype=np.int64)
     aligned = native.align(pyramid, boxes, SIDES, side=BINS)
     for level, features in enumerate(pyramid):
         # It rounds coordinates in another order, which on 128 cells shifts a sample by some 1e-5 of a cell.
-        expected = operator(features, boxes * np.float32(SIDES[level]))
+        feeds = {"features": features[None], "boxes": boxes * np.float32(SIDES[level]), "images": images}
+        expected = run_graph(one_operator(4, SIDES[level], SIDES[level]), feeds)
         np.testing.assert_allclose(aligned[:, level], expected, atol=1e-4)
 
 
