@@ -9,36 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench.gpu_check import Job, Level
 from numpy.typing import NDArray
 
 SOURCES = Path(__file__).parents[2] / "runtime" / "native" / "roi_align"
 STORAGES = {"float32": 0, "float16": 1, "bfloat16": 2}
 CHANNELS_LAST, CHANNELS_FIRST = 0, 1
-
-
-class Level(ctypes.Structure):
-    """``gpt4roi::Level``."""
-
-    _fields_ = (
-        ("features", ctypes.c_void_p),
-        ("height", ctypes.c_int),
-        ("width", ctypes.c_int),
-        ("scale", ctypes.c_float),
-    )
-
-
-class Job(ctypes.Structure):
-    """``gpt4roi::Job``."""
-
-    _fields_ = (
-        ("levels", Level * 4),
-        ("boxes", ctypes.c_void_p),
-        ("output", ctypes.c_void_p),
-        ("n_levels", ctypes.c_int),
-        ("n_regions", ctypes.c_int),
-        ("channels", ctypes.c_int),
-        ("side", ctypes.c_int),
-    )
 
 
 class RefusedError(Exception):

@@ -2,6 +2,7 @@ import ctypes
 
 import numpy as np
 import pytest
+from bench.gpu_check import Job, Level
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -10,8 +11,6 @@ from gpt4roi_runtime.vision.roi_align import roi_align
 from tests.helpers.native_roi_align import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
-    Job,
-    Level,
     NativeRoiAlign,
     RefusedError,
     as_float32,
