@@ -115,17 +115,17 @@ $(HEADERS): tests/runtime/native/tensorrt_headers.txt | $(BIN)/python
 test-native: $(VENV)/.dev $(HEADERS) ## the CUDA kernel and TensorRT plugin, as far as a machine without a GPU can
 	$(PYTEST) tests/runtime/native
 
-# In an environment of its own: it is 240 MB, and nothing but these tests needs it here. Its parser opens the library by a
-# name without a version, which the wheel lacks.
+# In an environment of its own, because nothing but these tests needs it here: TensorRT for RTX, whose parser opens its
+# library by a name without a version, which the wheel lacks; and the compiler library of CUDA 12.6, JetPack 6's.
 $(RTX)/.ready: | $(BIN)/python
-	@echo "installing TensorRT for RTX into $(RTX): a download of 100 MB"
+	@echo "installing TensorRT for RTX and NVRTC into $(RTX): a download of 150 MB"
 	@$(BIN)/python -m venv $(RTX)
 	@$(RTX)/bin/python -m pip --disable-pip-version-check $(QUIET) install tensorrt-rtx==1.7.1.116 \
-		--constraint constraints.txt numpy onnx
+		nvidia-cuda-nvrtc-cu12==12.6.85 --constraint constraints.txt numpy onnx
 	@cd $(RTX)/lib/python3*/site-packages/tensorrt_rtx_libs && ln -sf libtensorrt_rtx.so.1 libtensorrt_rtx.so
 	@touch $@
 
-test-engines: $(VENV)/.dev $(HEADERS) $(RTX)/.ready ## build plans with the plugin for every RTX GPU
+test-engines: $(VENV)/.dev $(HEADERS) $(RTX)/.ready ## plans with the plugin for every RTX GPU, cubins for JetPack 6
 	$(PYTEST) -m gpu_wheels tests/runtime/native
 
 format: $(VENV)/.dev ## put the code into the project's form

@@ -3,10 +3,10 @@
     python bench/gpu_check.py                 # with nvcc, and with PyTorch for CUDA or CuPy
     python bench/gpu_check.py --cpu           # the same checks on the CPU's build of it, without times
 
-Needs this repository, nvcc (g++ with --cpu), NumPy and Rich. Checks: within tolerance of the NumPy definition, the same
-bits as the CPU's build, the same bits in every run. Times: the middle of many launches, each with the caches' content
-thrown out before, in microseconds and as a share of the least that memory allows; and four calls of torchvision's
-roi_align beside it, where that is installed. Knows nothing of TensorRT.
+Needs this repository, nvcc and g++ (g++ alone with --cpu), NumPy, jaxtyping and Rich. Checks: within tolerance of the
+NumPy definition, the same bits as the CPU's build, the same bits in every run. Times: the middle of many launches, each
+with the caches' content thrown out before, in microseconds and as a share of what memory allows at the speed of a plain
+copy; and four calls of torchvision's roi_align beside it, where that is installed. Knows nothing of TensorRT.
 """
 
 import argparse

@@ -35,14 +35,14 @@ struct Grid
     unsigned int threads;
 };
 
-inline int vector_lanes(Storage storage)
+GPT4ROI_EVERYWHERE int vector_lanes(Storage storage)
 {
     return storage == kFloat32 ? Float32::kLanes : Float16::kLanes;
 }
 
 /* Channels last: a block is one output cell of one level of one region, its threads share the channels. Channels first:
  * the threads of a block are neighbouring output cells, and a block has a few channels of each. */
-inline Grid grid_of(const Job& job, Storage storage, Layout layout)
+GPT4ROI_EVERYWHERE Grid grid_of(const Job& job, Storage storage, Layout layout)
 {
     const int cells = job.side * job.side;
     Grid grid;
@@ -64,13 +64,13 @@ inline Grid grid_of(const Job& job, Storage storage, Layout layout)
     return grid;
 }
 
-inline bool is_aligned(const void* place)
+GPT4ROI_EVERYWHERE bool is_aligned(const void* place)
 {
     return reinterpret_cast<unsigned long long>(place) % sizeof(Words) == 0;
 }
 
 /* Why a job cannot be run, or null. The messages are for a person, and last as long as the library. */
-inline const char* refusal(const Job& job, int storage, int layout)
+GPT4ROI_EVERYWHERE const char* refusal(const Job& job, int storage, int layout)
 {
     if (storage != kFloat32 && storage != kFloat16 && storage != kBFloat16)
     {
