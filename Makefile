@@ -126,7 +126,7 @@ $(RTX)/.ready: | $(BIN)/python
 	@touch $@
 
 test-engines: $(VENV)/.dev $(HEADERS) $(RTX)/.ready ## plans with the plugin for every RTX GPU, cubins for JetPack 6
-	$(PYTEST) -m gpu_wheels tests/runtime/native
+	$(PYTEST) -m gpu_wheels
 
 format: $(VENV)/.dev ## put the code into the project's form
 	$(BIN)/ruff check --fix .

@@ -49,6 +49,24 @@ def compile_on_cpu(output: Path, sources: Sequence[Path], *flags: str) -> Path:
     return output
 
 
+def build_plugin(folder: Path) -> Path:
+    """The library as CMake builds it, for one GPU."""
+    cmake = program("cmake", "which builds the plugin")
+    program("nvcc", "CUDA's compiler")
+    headers = f"-DTENSORRT_INCLUDE_DIR={tensorrt_headers()}"
+    run([cmake, "-S", str(SOURCES), "-B", str(folder), headers, "-DGPT4ROI_CUDA_ARCHITECTURES=89-real"])
+    run([cmake, "--build", str(folder)])
+    return folder / "libgpt4roi_roi_align.so"
+
+
+def rtx_python() -> Path:
+    """Python of the environment that has TensorRT for RTX."""
+    python = REPOSITORY / ".cache" / "tensorrt-rtx" / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"no TensorRT for RTX in {python.parents[1]}: run `make test-engines`")
+    return python
+
+
 def run(command: Sequence[str]) -> str:
     """What a program printed; its words where it failed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -39,11 +39,11 @@ def without_roi_align(model: onnx.ModelProto) -> onnx.ModelProto:
     rewritten.CopyFrom(model)
     if _opset(model) < LEAST_OPSET:
         raise BundleError(f"the graph is of opset {_opset(model)}, not {LEAST_OPSET} or newer", "Export it again.")
-    shapes = _shapes(model)
+    shapes = known_shapes(model)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         if node.op_type == "RoiAlign":
-            operator = _operator(node, shapes)
+            operator = read_roi_align(node, shapes)
             written = _WrittenOut(operator)
             nodes += written.nodes()
             rewritten.graph.initializer.extend(written.constants)
@@ -57,7 +57,7 @@ def without_roi_align(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @dataclass(frozen=True)
-class _Operator:
+class RoiAlignNode:
     """One RoiAlign.
 
     Attributes:
@@ -87,7 +87,7 @@ def _opset(model: onnx.ModelProto) -> int:
     return max((opset.version for opset in model.opset_import if opset.domain == ""), default=0)
 
 
-def _shapes(model: onnx.ModelProto) -> dict[str, onnx.TensorShapeProto]:
+def known_shapes(model: onnx.ModelProto) -> dict[str, onnx.TensorShapeProto]:
     """Shapes of values, as far as they are known; arithmetic on constants, such as ends of a slice, is done first."""
     folded = onnx_ir.from_proto(model)
     optimizer.fold_constants(folded)
@@ -95,7 +95,12 @@ def _shapes(model: onnx.ModelProto) -> dict[str, onnx.TensorShapeProto]:
     return {value.name: value.type.tensor_type.shape for value in (*inferred.input, *inferred.value_info)}
 
 
-def _operator(node: onnx.NodeProto, shapes: dict[str, onnx.TensorShapeProto]) -> _Operator:
+def read_roi_align(node: onnx.NodeProto, shapes: dict[str, onnx.TensorShapeProto]) -> RoiAlignNode:
+    """What a RoiAlign computes.
+
+    Raises:
+        BundleError: Something else than the mean of a fixed number of samples, or over a map of unknown size.
+    """
     given: dict[str, Any] = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     wanted = {"mode": (b"avg", b"avg"), "coordinate_transformation_mode": (b"half_pixel", b"half_pixel")}
     for name, (default, value) in wanted.items():
@@ -120,13 +125,13 @@ def _operator(node: onnx.NodeProto, shapes: dict[str, onnx.TensorShapeProto]) ->
     bins_down, bins_across = given.get("output_height", 1), given.get("output_width", 1)
     scale = given.get("spatial_scale", 1.0)
     output = node.output[0]
-    return _Operator(features, boxes, output, sides[2], sides[3], bins_down, bins_across, samples, scale)
+    return RoiAlignNode(features, boxes, output, sides[2], sides[3], bins_down, bins_across, samples, scale)
 
 
 class _WrittenOut:
     """The nodes and constants that stand for one operator; their names begin with that of its output."""
 
-    def __init__(self, operator: _Operator) -> None:
+    def __init__(self, operator: RoiAlignNode) -> None:
         self._operator = operator
         self.constants: list[onnx.TensorProto] = []
 

@@ -2,7 +2,8 @@
 
     python build_engines.py PLUGIN_LIBRARY JOB
 
-A job is JSON: ``type``, ``targets``, and ``attributes`` that replace those of the operator. Imports nothing of ours.
+A job is JSON: ``targets``, and the path of a ``graph``, or a ``type`` and ``attributes`` that replace those of the
+operator in a graph made here. Imports nothing of ours.
 """
 
 import json
@@ -55,7 +56,11 @@ def main() -> None:
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse(graph_of(job["type"], {**ATTRIBUTES, **job.get("attributes", {})})):
+    if "graph" in job:
+        graph = Path(job["graph"]).read_bytes()
+    else:
+        graph = graph_of(job["type"], {**ATTRIBUTES, **job.get("attributes", {})})
+    if not parser.parse(graph):
         say({"errors": [parser.get_error(i).desc() for i in range(parser.num_errors)]})
         return
     config = builder.create_builder_config()

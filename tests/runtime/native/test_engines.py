@@ -6,18 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.native_plugin import PROBES, REPOSITORY, run
+from tests.helpers.native_plugin import PROBES, rtx_python, run
 
 pytestmark = pytest.mark.gpu_wheels
-PYTHON = REPOSITORY / ".cache" / "tensorrt-rtx" / "bin" / "python"
 TARGETS = ("SM75", "SM80", "SM86", "SM89", "SM120", "SM121")
 
 
 def build(plugin: Path, **job: object) -> dict[str, Any]:
     """What became of a job, in a process of its own: an engine's library may end it."""
-    if not PYTHON.exists():
-        pytest.skip(f"no TensorRT for RTX in {PYTHON.parents[1]}: run `make test-engines`")
-    printed = run([str(PYTHON), str(PROBES / "build_engines.py"), str(plugin), json.dumps(job)])
+    printed = run([str(rtx_python()), str(PROBES / "build_engines.py"), str(plugin), json.dumps(job)])
     outcome: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return outcome
 
