@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := $(VENV)/share/gpt4roi/bundles/embedded
 WEIGHTS := .cache/weights
+HEADERS := .cache/tensorrt-headers
+RTX := .cache/tensorrt-rtx
 # pip shows its progress to a person, and is quiet in a log.
 QUIET := $(shell test -t 2 || echo --quiet)
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(QUIET) install --constraint constraints.txt
@@ -16,7 +18,8 @@ HELMET := 280,345,512,512
 
 # Two pips in one environment at the same time would break it.
 .NOTPARALLEL:
-.PHONY: help setup llama bundle demo app app-setup app-menu screenshot translations test test-slow lint format bench bench-llama \
+.PHONY: help setup llama bundle demo app app-setup app-menu screenshot translations test test-slow test-native test-engines \
+	lint format bench bench-llama \
 	import-7b clean
 .DEFAULT_GOAL := help
 
@@ -108,11 +111,32 @@ lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup lint ## lint, types, import contracts and every test that needs no GPU
+test: setup lint $(HEADERS) ## lint, types, import contracts and every test that needs no GPU
 	$(PYTEST) -m "not slow"
 
 test-slow: setup $(VENV)/.dev ## the tests of minutes and full sizes
 	$(PYTEST) -m slow
+
+# TensorRT's headers, to compile its plugin in the tests; where they cannot be had, those tests say why they are skipped.
+$(HEADERS): tests/runtime/native/tensorrt_headers.txt | $(BIN)/python
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --upgrade --target $@ \
+		--requirement $< && touch $@ || echo "no TensorRT headers: the tests of the plugin will be skipped" >&2
+
+test-native: $(VENV)/.dev $(HEADERS) ## the CUDA kernel and TensorRT plugin, as far as a machine without a GPU can
+	$(PYTEST) tests/runtime/native
+
+# In an environment of its own, because nothing but these tests needs it here: TensorRT for RTX, whose parser opens its
+# library by a name without a version, which the wheel lacks; and the compiler library of CUDA 12.6, JetPack 6's.
+$(RTX)/.ready: | $(BIN)/python
+	@echo "installing TensorRT for RTX and NVRTC into $(RTX): a download of 150 MB"
+	@$(BIN)/python -m venv $(RTX)
+	@$(RTX)/bin/python -m pip --disable-pip-version-check $(QUIET) install tensorrt-rtx==1.7.1.116 \
+		nvidia-cuda-nvrtc-cu12==12.6.85 --constraint constraints.txt numpy onnx
+	@cd $(RTX)/lib/python3*/site-packages/tensorrt_rtx_libs && ln -sf libtensorrt_rtx.so.1 libtensorrt_rtx.so
+	@touch $@
+
+test-engines: $(VENV)/.dev $(HEADERS) $(RTX)/.ready ## plans with the plugin for every RTX GPU, cubins for JetPack 6
+	$(PYTEST) -m gpu_wheels
 
 format: $(VENV)/.dev ## put the code into the project's form
 	$(BIN)/ruff check --fix .
