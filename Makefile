@@ -19,8 +19,7 @@ HELMET := 280,345,512,512
 # Two pips in one environment at the same time would break it.
 .NOTPARALLEL:
 .PHONY: help setup llama bundle demo app app-setup app-menu screenshot translations test test-slow test-native test-engines \
-	lint format bench bench-llama \
-	import-7b clean
+	lint format bench bench-llama import-7b clean
 .DEFAULT_GOAL := help
 
 help: ## show these verbs
