@@ -30,7 +30,7 @@ class Done:
         n_answer_tokens: Tokens decoded.
         prompt_text: The prompt for a person's eye, slots written as placeholders.
         seconds: Wall-clock seconds by stage: ``regions``, ``rows``, ``prefill``, ``decode``, and
-            ``first_text`` from the call of ``ask`` to the first text the model wrote.
+            ``first_text`` from the call of ``ask`` to the first text the model wrote; with a store, ``keep``.
         n_kept_rows: Rows of the prompt that were kept from an earlier one, or prepared; the others were computed.
         tokens: How likely every decoded token was, where that was asked for. Bytes, because a character may be split
             over tokens; their text holds also what is cut off the answer: lead, white space, stop string.
@@ -57,7 +57,7 @@ class Chosen:
         n_prompt_rows: Rows before the answers.
         n_kept_rows: Rows of these that were kept from an earlier prompt, or prepared.
         prompt_text: The prompt for a person's eye, slots written as placeholders.
-        seconds: Wall-clock seconds by stage: ``regions``, ``rows`` and ``score``.
+        seconds: Wall-clock seconds by stage: ``regions``, ``rows`` and ``score``; with a store, ``keep``.
     """
 
     choices: tuple[Choice, ...]

@@ -81,6 +81,10 @@ class ImageStore:
         budget_bytes: Most bytes of all files; what was used longest ago goes first.
         on_note: Hears, in a line for a person, what was refused or lost.
 
+    Attributes:
+        folder: As given.
+        budget_bytes: As given.
+
     Raises:
         SettingsError: The budget is negative.
     """
@@ -93,15 +97,15 @@ class ImageStore:
     ) -> None:
         if budget_bytes < 0:
             raise SettingsError(f"a store of {budget_bytes} bytes", "Use 0 (nothing is kept) or more.")
-        self._folder = folder
-        self._budget_bytes = budget_bytes
+        self.folder = folder
+        self.budget_bytes = budget_bytes
         self._on_note = on_note
         self._noted = ""
 
     def path_of(self, label: Label) -> Path:
         """Where the bytes of a label lie, if they do."""
         digest = hashlib.sha256(b"%d " % VERSION + msgspec.json.encode(label))
-        return self._folder / f"{digest.hexdigest()}.kept"
+        return self.folder / f"{digest.hexdigest()}.kept"
 
     def holds(self, label: Label) -> bool:
         """Whether there is a file; what is in it, only ``get`` can tell."""
@@ -124,14 +128,14 @@ class ImageStore:
         """
         path = self.path_of(label)
         try:
-            body = _read(path, label, min(most_bytes, self._budget_bytes))
+            body = _read(path, label, min(most_bytes, self.budget_bytes))
         except FileNotFoundError:
             return None
         except _Refused as why:
             self.refuse(label, str(why))
             return None
         except (OSError, MemoryError) as error:
-            self._note(f"{path} cannot be read and is computed again: {_reason(error)}")
+            self.note(f"{path} cannot be read and is computed again: {_reason(error)}")
             return None
         with suppress(OSError):  # another's store may be read all the same
             os.utime(path)  # used last
@@ -140,7 +144,7 @@ class ImageStore:
     def refuse(self, label: Label, why: str) -> None:
         """Remove what cannot be used, so that what is computed instead takes its place."""
         path = self.path_of(label)
-        self._note(f"{path} is refused and computed again: {why}")
+        self.note(f"{path} is refused and computed again: {why}")
         _remove(path)
 
     def put(self, label: Label, parts: Sequence[npt.NDArray[Any]]) -> bool:
@@ -155,17 +159,17 @@ class ImageStore:
         """
         path, header = self.path_of(label), _header_bytes(label, parts)
         n_bytes = len(header) + sum(part.nbytes for part in parts)
-        if n_bytes > self._budget_bytes:
+        if n_bytes > self.budget_bytes:
             return False
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._make_room(path, n_bytes)
             with written_aside(path, private=True) as file:
                 file.write(header)
                 for part in parts:
                     file.write(_bytes_of(part))
         except (OSError, OutputError) as error:
-            self._note(f"the photo is not kept for another day: {_reason(error)}")
+            self.note(f"the photo is not kept for another day: {_reason(error)}")
             return False
         return True
 
@@ -174,7 +178,7 @@ class ImageStore:
         sizes = [size for _, size, _ in self._files(_NAME)]
         return len(sizes), sum(sizes)
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Tell a person, but not the same thing after every question."""
         if text != self._noted:
             self._on_note(text)
@@ -186,7 +190,7 @@ class ImageStore:
             if time.time() - changed_ns / 1e9 > _LEFTOVER_AGE_S:
                 _remove(path)
         others = sorted(file for file in self._files(_NAME) if file[2] != place)
-        excess = sum(size for _, size, _ in others) + n_bytes - self._budget_bytes
+        excess = sum(size for _, size, _ in others) + n_bytes - self.budget_bytes
         for _, size, path in others:
             if excess <= 0:
                 return
@@ -196,7 +200,7 @@ class ImageStore:
     def _files(self, name: re.Pattern[str]) -> list[tuple[int, int, Path]]:
         """Time of last use, size and place of our own files of such a name."""
         found = []
-        with suppress(OSError), os.scandir(self._folder) as entries:
+        with suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
                 with suppress(OSError):  # gone meanwhile
                     facts = entry.stat(follow_symlinks=False)

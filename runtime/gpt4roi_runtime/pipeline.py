@@ -340,7 +340,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         with watch.measure("rows"):
             rows = self._asker.rows(request, regions)
         with watch.measure("score"):
+            self._keeper.bring_back_prefix(rows[: request.n_prefix])
             scores = self.decoder.score(rows, closed.texts, cancel, request.n_prefix)
+        self._keep_prefix(rows[: request.n_prefix], watch)
         return self._chooser.chosen(closed, scores, watch.seconds)
 
     def _answer(self, request: Request, asked_s: float, n_top: int | None, cancel: CancelCheck) -> Iterator[Event]:

@@ -16,6 +16,7 @@ from gpt4roi_runtime.asking import EncodedImage
 from gpt4roi_runtime.errors import Gpt4RoiError
 from gpt4roi_runtime.events import Done, TextDelta
 from gpt4roi_runtime.geometry import Box
+from gpt4roi_runtime.image_store import ImageStore
 from gpt4roi_runtime.llm.decoder import CancelCheck, Prefilled
 from gpt4roi_runtime.own_python import leave_no_core_dump
 from gpt4roi_runtime.pipeline import Pipeline
@@ -23,7 +24,7 @@ from gpt4roi_runtime.prompt import Turn
 from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES
 from gpt4roi_runtime.worker import messages as m
 from gpt4roi_runtime.worker.kept_images import KeptImages
-from gpt4roi_runtime.worker.service import Model, Service
+from gpt4roi_runtime.worker.service import OpenModel, Service
 
 _PATIENCE_S = 5.0
 
@@ -45,9 +46,10 @@ class PipelineModel:
         self.shown_photo: RgbImage | None = None
 
     @classmethod
-    def open(cls, request: m.OpenBundle) -> "PipelineModel":
-        """Load what was asked for."""
-        return cls(Pipeline.open(Path(os.fsdecode(request.folder)), request.settings), request)
+    def open(cls, request: m.OpenBundle, on_note: Callable[[str], None]) -> "PipelineModel":
+        """Load what was asked for; ``on_note`` hears what the store has to say."""
+        store = opened_store(request.store, on_note)
+        return cls(Pipeline.open(Path(os.fsdecode(request.folder)), request.settings, store), request)
 
     def opened(self, request_id: int) -> m.BundleOpened:
         """What was loaded."""
@@ -90,10 +92,12 @@ class PipelineModel:
         events = self.pipeline.ask(
             self._image(request.image),
             request.question,
-            {number: Box(*corners) for number, corners in request.regions.items()},
-            history=tuple(Turn(question, answer) for question, answer in request.history),
+            _boxes(request),
+            history=_turns(request),
             sampling=request.sampling or self.sampling,
             max_tokens=self.max_tokens if request.max_tokens is None else request.max_tokens,
+            allowed=request.allowed,
+            n_top=request.n_top,
             cancel=cancel,
         )
         yield m.Accepted(request.id)
@@ -103,6 +107,19 @@ class PipelineModel:
                     yield m.Text(request.id, event.text)
                 case Done():
                     yield m.Answered(request.id, event, _memory_bytes())
+
+    def choose(self, request: m.Choose, cancel: CancelCheck) -> m.Weighed:
+        """Find the likeliest of several answers."""
+        chosen = self.pipeline.choose(
+            self._image(request.image),
+            request.question,
+            _boxes(request),
+            request.choices,
+            lead=request.lead,
+            history=_turns(request),
+            cancel=cancel,
+        )
+        return m.Weighed(request.id, chosen, _memory_bytes())
 
     def answer_each(
         self, request: m.AskEach, cancel: CancelCheck
@@ -142,6 +159,21 @@ class PipelineModel:
         return self.shown
 
 
+def opened_store(wanted: m.StoreFolder | None, on_note: Callable[[str], None]) -> ImageStore | None:
+    """The store of a message, for this process."""
+    if wanted is None:
+        return None
+    return ImageStore(Path(os.fsdecode(wanted.folder)), wanted.budget_bytes, on_note)
+
+
+def _boxes(request: m.Ask | m.Choose) -> dict[int, Box]:
+    return {number: Box(*corners) for number, corners in request.regions.items()}
+
+
+def _turns(request: m.Ask | m.Choose) -> tuple[Turn, ...]:
+    return tuple(Turn(question, answer) for question, answer in request.history)
+
+
 def _memory_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
@@ -167,7 +199,7 @@ def leave_with_caller(service: Service) -> None:
     os._exit(1)
 
 
-def serve(open_model: Callable[[m.OpenBundle], Model]) -> None:
+def serve(open_model: OpenModel) -> None:
     """Serve models on the standard streams until the caller closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's; it cancels by a message
     faulthandler.enable()

@@ -18,9 +18,11 @@ from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.asking import check_bundle
 from gpt4roi_runtime.backends.load import EngineSettings
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
+from gpt4roi_runtime.choices import check_choices
 from gpt4roi_runtime.errors import ImageError
-from gpt4roi_runtime.events import Event, RegionAnswer, TextDelta
+from gpt4roi_runtime.events import Chosen, Event, RegionAnswer, TextDelta
 from gpt4roi_runtime.geometry import Box
+from gpt4roi_runtime.image_store import ImageStore
 from gpt4roi_runtime.llm.decoder import CancelCheck, Prefilled, Sampling
 from gpt4roi_runtime.prompt import Turn
 from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES, Proposal
@@ -40,7 +42,7 @@ class WorkerImage:
         width_px: Width of the photo that boxes refer to.
         height_px: Its height.
         bundle_id: Of the bundle that encoded it.
-        seconds: Wall-clock seconds of ``preprocess`` and ``encode``.
+        seconds: As ``EncodedImage.seconds``.
         key: As ``EncodedImage.key``.
         number: What the process knows it by.
         photo: A copy of the photo, uint8 ``[h w 3]``, to encode it once more.
@@ -65,11 +67,13 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
     Attributes:
         bundle: What was opened.
         settings: What the engines are loaded with.
+        store: Where images are kept on disk; None keeps them in memory alone.
     """
 
-    def __init__(self, bundle: Bundle, line: Line, settings: EngineSettings) -> None:
+    def __init__(self, bundle: Bundle, line: Line, settings: EngineSettings, store: ImageStore | None = None) -> None:
         self.bundle = bundle
         self.settings = settings
+        self.store = store
         self._line = line
         self._end = weakref.finalize(self, line.close)
 
@@ -78,6 +82,7 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
         cls,
         folder: Path,
         settings: EngineSettings | None = None,
+        store: ImageStore | None = None,
         *,
         images_bytes: int = m.DEFAULT_IMAGES_BYTES,
         command: Sequence[str] = COMMAND,
@@ -87,6 +92,8 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
         Args:
             folder: The bundle.
             settings: How the engines are loaded.
+            store: As of ``Pipeline.open``. The process opens the same folder with the same budget, and what it has to
+                say goes to this store's ``on_note``, from the thread of the caller whose request it is about.
             images_bytes: What the process may keep of encoded images; one that it dropped is encoded once more.
             command: What to start instead of the model's process.
 
@@ -95,8 +102,10 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
             EngineError: An engine is missing or fails, or the process does.
         """
         bundle, settings = open_bundle(folder), settings or EngineSettings()
-        wanted = m.OpenBundle(0, os.fsencode(folder.absolute()), settings, images_bytes=images_bytes)
-        pipeline = cls(bundle, Line(wanted, bundle.id, command), settings)
+        kept = None if store is None else m.StoreFolder(os.fsencode(store.folder.absolute()), store.budget_bytes)
+        wanted = m.OpenBundle(0, os.fsencode(folder.absolute()), settings, images_bytes=images_bytes, store=kept)
+        on_note = _say_nothing if store is None else store.note
+        pipeline = cls(bundle, Line(wanted, bundle.id, command, on_note), settings, store)
         try:
             pipeline._line.connection(None)
         except BaseException:
@@ -138,7 +147,7 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
         return tuple(Proposal(Box(*each.box), each.name, each.score) for each in found)
 
     def encode(self, image: RgbImage) -> WorkerImage:
-        """Run the encode graph on a photo, uint8 ``[h w 3]``: once an image.
+        """Run the encode graph on a photo, uint8 ``[h w 3]``: once an image, or not at all if the store has it.
 
         Raises:
             ImageError: ``image`` is not uint8 ``[h w 3]``.
@@ -174,6 +183,8 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
         history: Sequence[Turn] = (),
         sampling: Sampling | None = None,
         max_tokens: int | None = None,
+        allowed: Sequence[str] | None = None,
+        n_top: int | None = None,
         cancel: CancelCheck | None = None,
     ) -> Iterator[Event]:
         """Stream the answer to a question about regions of an image; see ``Pipeline.ask``.
@@ -187,6 +198,9 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
             history: ``Done.history`` of the turn before, for a follow-up.
             sampling: None takes what the bundle recommends.
             max_tokens: Most tokens of the answer; None takes what the bundle recommends.
+            allowed: Where given, the model writes one of these texts and nothing else, whatever ``max_tokens``.
+            n_top: Where given, ``Done.tokens`` tells how likely every token was, and so many of the likeliest in its
+                place, 0 to 20.
             cancel: Asked often while waiting, from the caller's thread; True stops the work.
 
         Returns:
@@ -197,10 +211,39 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
             EngineError: An engine failed, or the process died (WorkerDiedError).
             Cancelled: ``cancel`` said so.
         """
-        corners = {number: box.xyxy for number, box in regions.items()}
-        turns = tuple((turn.question, turn.answer) for turn in history)
-        request = m.Ask(0, question, corners, turns, image.number, sampling, max_tokens)
+        request = m.Ask(
+            0,
+            question,
+            _corners(regions),
+            _pairs(history),
+            image.number,
+            sampling,
+            max_tokens,
+            None if allowed is None else _listed(allowed),
+            n_top,
+        )
         return _Answer(self, self._begin(request, image, "answering", cancel), cancel)
+
+    def choose(
+        self,
+        image: WorkerImage,
+        question: str,
+        regions: Mapping[int, Box],
+        choices: Sequence[str],
+        *,
+        lead: str = "",
+        history: Sequence[Turn] = (),
+        cancel: CancelCheck | None = None,
+    ) -> Chosen:
+        """Find the likeliest of several answers, without writing any; see ``Pipeline.choose``.
+
+        Raises:
+            InputError: Question, boxes or choices cannot be used, or exceed the context.
+            EngineError: An engine failed, or the process died (WorkerDiedError).
+            Cancelled: ``cancel`` said so.
+        """
+        request = m.Choose(0, question, _corners(regions), _listed(choices), lead, _pairs(history), image.number)
+        return self._begin(request, image, "weighing the choices", cancel).until(m.Weighed, cancel).chosen
 
     def ask_each(
         self,
@@ -287,6 +330,27 @@ class _BoxAnswers(_Stream[RegionAnswer]):
         if not isinstance(event, m.BoxAnswered):
             return None
         return RegionAnswer(event.index, self._boxes[event.index], event.done)
+
+
+def _corners(regions: Mapping[int, Box]) -> dict[int, m.Corners]:
+    return {number: box.xyxy for number, box in regions.items()}
+
+
+def _pairs(history: Sequence[Turn]) -> tuple[tuple[str, str], ...]:
+    return tuple((turn.question, turn.answer) for turn in history)
+
+
+def _listed(choices: Sequence[str]) -> tuple[str, ...]:
+    """Choices for a message, where one text must not become a list of its letters; the process checks the others.
+
+    Raises:
+        QuestionError: They are one text.
+    """
+    return check_choices(choices) if isinstance(choices, str) else tuple(choices)
+
+
+def _say_nothing(_: str) -> None:
+    """Without a store there is nothing to say."""
 
 
 def _checked(image: NDArray[np.generic]) -> NDArray[np.uint8]:

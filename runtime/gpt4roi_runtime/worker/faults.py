@@ -37,6 +37,8 @@ def death(message: m.Died, doing: str) -> WorkerDiedError:
 def how_it_ended(message: m.Died) -> str:
     """In words, with what it printed last where it had the time to say why."""
     status = message.exit_status
+    if message.ended_because:
+        return f"was ended because {message.ended_because}"
     if status < 0:
         name = _signal_name(-status)
         from_outside = ", perhaps for want of memory" if name == "SIGKILL" else ""

@@ -50,12 +50,15 @@ class Call:
     def next(self, cancel: CancelCheck | None) -> m.Event:
         """Wait for the next event; what interrupts the wait, Ctrl-C above all, stops the request.
 
+        Notes of the store are passed on meanwhile, from this thread.
+
         Raises:
             Gpt4RoiError: The request failed, or the process died over it.
             Cancelled: ``cancel`` said so.
         """
         try:
-            event = self._take(cancel)
+            while isinstance(event := self._take(cancel), m.Noted):
+                self._connection.on_note(event.text)
         except BaseException:
             self.drop()
             raise
@@ -96,11 +99,13 @@ class Connection:
 
     Attributes:
         process: The process.
+        on_note: Hears what the process's store has to say.
         died: Its end, or None while it lives.
         closed: Whether it lived until it was ended by us.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], on_note: Callable[[str], None]) -> None:
+        self.on_note = on_note
         self.died: m.Died | None = None
         self.closed = False
         self._calls: dict[int, Call] = {}
@@ -149,16 +154,20 @@ class Line:
         wanted: What a process is to open first.
         bundle_id: Of the bundle that it must be.
         command: How to start it.
+        on_note: Hears what its store has to say, from the thread of the caller whose request it is about.
 
     Attributes:
         opened: What the process said of itself when it was last started.
     """
 
-    def __init__(self, wanted: m.OpenBundle, bundle_id: str, command: Sequence[str]) -> None:
+    def __init__(
+        self, wanted: m.OpenBundle, bundle_id: str, command: Sequence[str], on_note: Callable[[str], None]
+    ) -> None:
         self.opened: m.BundleOpened | None = None
         self._wanted = wanted
         self._bundle_id = bundle_id
         self._command = command
+        self._on_note = on_note
         self._ids = count(1)
         self._gate = Lock()
         self._connection: Connection | None = None
@@ -246,7 +255,7 @@ class Line:
                     "whether the memory suffices.",
                     last.died.last_words,
                 )
-        connection = self._connection = Connection(self._command)
+        connection = self._connection = Connection(self._command, self._on_note)
         if self._closed:  # while it was started
             connection.close(WorkerProcess.kill)
             raise closed_error()

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpt4roi_runtime.backends.load import EngineSettings
 from gpt4roi_runtime.errors import InputError, QuestionError
-from gpt4roi_runtime.events import Done
+from gpt4roi_runtime.events import Chosen, Done
 from gpt4roi_runtime.llm.decoder import Prefilled, Sampling
 from gpt4roi_runtime.worker.wire import MAX_MESSAGE_BYTES
 
@@ -35,10 +35,18 @@ class Message(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fiel
         return 0
 
 
+class StoreFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An ImageStore to open; ``folder`` is an absolute path in the system's own bytes."""
+
+    folder: bytes
+    budget_bytes: int
+
+
 class OpenBundle(Message, frozen=True, tag="open_bundle"):
     """Load a model; ``folder`` is an absolute path in the system's own bytes.
 
-    ``sampling`` and ``max_tokens`` are of questions that name none; None takes what the bundle recommends.
+    ``sampling`` and ``max_tokens`` are of questions that name none; None takes what the bundle recommends. Without a
+    ``store`` no image is kept on disk.
     """
 
     folder: bytes
@@ -46,6 +54,7 @@ class OpenBundle(Message, frozen=True, tag="open_bundle"):
     sampling: Sampling | None = None
     max_tokens: int | None = None
     images_bytes: int = DEFAULT_IMAGES_BYTES
+    store: StoreFolder | None = None
 
 
 class OpenImage(Message, frozen=True, tag="open_image"):
@@ -76,6 +85,19 @@ class Ask(Message, frozen=True, tag="ask"):
     image: int = SHOWN
     sampling: Sampling | None = None
     max_tokens: int | None = None
+    allowed: tuple[str, ...] | None = None
+    n_top: int | None = None
+
+
+class Choose(Message, frozen=True, tag="choose"):
+    """A question about an image, with a closed list of answers; boxes and turns as of ``Ask``."""
+
+    question: str
+    regions: dict[int, Corners]
+    choices: tuple[str, ...]
+    lead: str = ""
+    history: tuple[tuple[str, str], ...] = ()
+    image: int = SHOWN
 
 
 class AskEach(Message, frozen=True, tag="ask_each"):
@@ -106,12 +128,18 @@ class Cancel(Message, frozen=True, tag="cancel"):
     """Stop the request with this id, or drop it where it has not begun."""
 
 
-AboutImage = Prepare | Ask | AskEach
+AboutImage = Prepare | Ask | Choose | AskEach
 Request = OpenBundle | OpenImage | AboutImage | Propose | Cancel
 
 
 class Begun(Message, frozen=True, tag="begun"):
     """The request is being worked on; it waited for others until now."""
+
+
+class Noted(Message, frozen=True, tag="noted"):
+    """The store refused or lost something over this request; for a person. The request goes on."""
+
+    text: str
 
 
 class BundleOpened(Message, frozen=True, tag="bundle_opened"):
@@ -163,6 +191,13 @@ class Answered(Message, frozen=True, tag="answered"):
     memory_bytes: int
 
 
+class Weighed(Message, frozen=True, tag="weighed"):
+    """How likely every choice is; ``memory_bytes`` is what the process holds now."""
+
+    chosen: Chosen
+    memory_bytes: int
+
+
 class BoxAnswered(Message, frozen=True, tag="box_answered"):
     """The answer for one of many boxes, ``index`` counted from 0."""
 
@@ -203,13 +238,17 @@ class Failed(Message, frozen=True, tag="failed"):
 
 
 class Died(Message, frozen=True, tag="died"):
-    """The process is gone. Never sent: the caller's side makes it when the pipe ends."""
+    """The process is gone. Never sent: the caller's side makes it when the pipe ends.
+
+    ``ended_because`` is why that side ended it, as "was ended because ..." goes on; empty where it did not.
+    """
 
     exit_status: int
     last_words: tuple[str, ...] = ()
+    ended_because: str = ""
 
 
-Progress = Begun | Accepted | Text | BoxAnswered
+Progress = Begun | Accepted | Noted | Text | BoxAnswered
 """Events behind which others of the same request follow."""
 
 Event = (
@@ -219,6 +258,7 @@ Event = (
     | PhotoWanted
     | Prepared
     | Answered
+    | Weighed
     | AllAnswered
     | Proposed
     | Stopped

@@ -19,7 +19,7 @@ from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.errors import EngineError
 from gpt4roi_runtime.own_python import PACKAGE_HOME, command_of, own_environment
 from gpt4roi_runtime.worker import messages as m
-from gpt4roi_runtime.worker.wire import BrokenWireError, read_frame, write_frame
+from gpt4roi_runtime.worker.wire import BrokenWireError, CutOffError, read_frame, write_frame
 
 COMMAND = command_of("gpt4roi_runtime.worker.child")
 _PATIENCE_S = 2.0
@@ -55,6 +55,7 @@ class WorkerProcess:
         self._outbox: queue.SimpleQueue[_Frames | None] = queue.SimpleQueue()
         self._last_words: deque[str] = deque(maxlen=_N_LAST_WORDS)
         self._closed = False
+        self._ended_because = ""
         try:
             self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
                 list(command),
@@ -117,8 +118,14 @@ class WorkerProcess:
         try:
             return self._child.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self._child.kill()
+            self._end_by_force("it had closed its pipe and did not leave")
             return self._child.wait()
+
+    def _end_by_force(self, why: str) -> None:
+        """Kill it, and remember why, unless it has ended in its own way."""
+        if self._child.poll() is None:
+            self._ended_because = why
+            self._child.kill()
 
     def _write(self) -> None:
         sink = _pipe(self._child.stdin)
@@ -135,14 +142,15 @@ class WorkerProcess:
         try:
             while (frame := read_frame(source)) is not None:
                 self._tell(decoder.decode(frame))
-        except (BrokenWireError, msgspec.MsgspecError, OSError) as error:
-            self._child.kill()
-            self._last_words.append(f"what it sent is no message: {error}")
+        except (CutOffError, OSError):
+            pass  # it is ending: how, its exit status tells
+        except (BrokenWireError, msgspec.MsgspecError) as error:
+            self._end_by_force(f"what it sent is no message: {error}")
         source.close()
         self._outbox.put(None)
         exit_status = self._ended()
         self._threads[0].join(_PATIENCE_S)  # a process that it started may hold the pipe open
-        self._tell(m.Died(0, exit_status, tuple(self._last_words)))
+        self._tell(m.Died(0, exit_status, tuple(self._last_words), self._ended_because))
 
     def _read_errors(self) -> None:
         """Keep what engines print last, as it may say why they died; a terminal is not theirs."""

@@ -40,6 +40,9 @@ class Model(Protocol):
     def answer(self, request: m.Ask, cancel: CancelCheck) -> Iterator[m.Accepted | m.Text | m.Answered]:
         """Stream an answer about an image."""
 
+    def choose(self, request: m.Choose, cancel: CancelCheck) -> m.Weighed:
+        """Find the likeliest of several answers."""
+
     def answer_each(
         self, request: m.AskEach, cancel: CancelCheck
     ) -> Iterator[m.Accepted | m.BoxAnswered | m.AllAnswered]:
@@ -50,6 +53,10 @@ class Model(Protocol):
 
     def close(self) -> None:
         """Free everything."""
+
+
+OpenModel = Callable[[m.OpenBundle, Callable[[str], None]], Model]
+"""Loads what is wanted. The second argument hears, from the thread that calls the model, notes for a person."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Service:
         closing: Set when the caller has gone.
     """
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO, open_model: Callable[[m.OpenBundle], Model]) -> None:
+    def __init__(self, source: BinaryIO, sink: BinaryIO, open_model: OpenModel) -> None:
         self.model: Model | None = None
         self.closing = threading.Event()
         self._source = source
@@ -76,6 +83,7 @@ class Service:
         self._unfinished: set[int] = set()
         self._cancelled: set[int] = set()
         self._last_shown = -1
+        self._served_id = 0
 
     def run(self) -> None:
         """Serve until the caller is gone."""
@@ -122,6 +130,7 @@ class Service:
 
     def _do(self, job: _Job) -> None:
         request = job.request
+        self._served_id = request.id
         try:
             for event in self._served(job, lambda: self.closing.is_set() or request.id in self._cancelled):
                 self._send(event)
@@ -153,7 +162,7 @@ class Service:
                 if self.model is not None:
                     self.model.close()
                     self.model = None
-                self.model = self._open_model(wanted)
+                self.model = self._open_model(wanted, self._note)
                 yield self.model.opened(wanted.id)
             case m.OpenImage() as wanted if job.photo is not None:
                 yield self._loaded().encode(wanted, job.photo)
@@ -163,6 +172,8 @@ class Service:
                 yield m.Prepared(number, self._loaded().prepare(image, cancel))
             case m.Ask() as ask:
                 yield from self._loaded().answer(ask, cancel)
+            case m.Choose() as choose:
+                yield self._loaded().choose(choose, cancel)
             case m.AskEach() as ask_each:
                 yield from self._loaded().answer_each(ask_each, cancel)
             case m.Propose() as propose:
@@ -177,6 +188,9 @@ class Service:
         if self.model is None:
             raise Gpt4RoiError("no model is loaded", "Choose a model's folder.")
         return self.model
+
+    def _note(self, text: str) -> None:
+        self._send(m.Noted(self._served_id, text))
 
     def _send(self, event: m.Event) -> None:
         write_frame(self._sink, msgspec.msgpack.encode(event))

@@ -12,8 +12,10 @@ from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.worker.client import WorkerPipeline
 from tests.conftest import REPOSITORY
 from tests.helpers.bundles import write_fake_bundle
+from tests.helpers.tiny_bundle import write_tiny_bundle
 
 COMMAND = (sys.executable, "-m", "tests.runtime.worker.fake_child")
+WATCHED_COMMAND = (sys.executable, "-m", "tests.runtime.worker.watched_child")
 PATIENCE_S = 30
 
 
@@ -42,6 +44,12 @@ def lasting(tmp_path_factory: pytest.TempPathFactory, importable: None) -> Itera
     """One for all tests that leave no trace in it."""
     with WorkerPipeline.open(fake_bundle(tmp_path_factory.mktemp("lasting")), command=COMMAND) as pipeline:
         yield pipeline
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with real engines."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "bundle")
 
 
 def fake_bundle(folder: Path) -> Path:

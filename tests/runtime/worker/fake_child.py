@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from gpt4roi_runtime.arrays import EmbeddingRows, PixelValues
 from gpt4roi_runtime.bundle.folder import open_bundle
 from gpt4roi_runtime.errors import Cancelled, QuestionError
-from gpt4roi_runtime.llm.decoder import CancelCheck, DecodedToken, Prefilled, Sampling
+from gpt4roi_runtime.llm.decoder import Allowed, CancelCheck, DecodedToken, Prefilled, Sampling, Scores
 from gpt4roi_runtime.pipeline import Pipeline
 from gpt4roi_runtime.vision.encoder import ImageFeatures
 from gpt4roi_runtime.worker import messages as m
@@ -41,7 +41,10 @@ class Encoder(FakeEncoder):
 
 
 class Decoder(FakeDecoder):
-    """Answers with the question, the photo's mean, the number of photos encoded and of rows that were kept."""
+    """Answers with the question, the photo's mean, the number of photos encoded and of rows that were kept.
+
+    A plain question is answered without the two numbers, so alike in every process.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(context_length=2000)
@@ -54,14 +57,30 @@ class Decoder(FakeDecoder):
 
     def prefill(self, rows: EmbeddingRows, cancel: CancelCheck, n_prefix: int = 0) -> Prefilled:
         filled = super().prefill(rows, cancel, n_prefix)
-        text = "".join(chr(int(row[0])) for row in rows if row[0] >= ord("\n"))
-        self.question = text.removesuffix("\n### ").rpartition("### Human: ")[2].removeprefix("Look: ")
+        self.question = _text(rows).removesuffix("\n### ").rpartition("### Human: ")[2].removeprefix("Look: ")
         self.answer = f"{self.question}|{_mean(rows)}|{self.encoder.n_encoded}|{filled.n_kept}"
+        if "plain" in self.question:
+            self.answer = f"{self.question}|{_mean(rows)}"
         if "slow prefill" in self.question:
             _wait_for(cancel)
         return filled
 
-    def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Iterator[DecodedToken]:
+    def score(
+        self, rows: EmbeddingRows, texts: Sequence[Sequence[int]], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Scores:
+        if "slow prefill" in _text(rows):
+            _wait_for(cancel)
+        return super().score(rows, texts, cancel, n_prefix)
+
+    def decode(
+        self,
+        sampling: Sampling,
+        max_tokens: int,
+        cancel: CancelCheck,
+        *,
+        allowed: Allowed | None = None,
+        n_top: int | None = None,
+    ) -> Iterator[DecodedToken]:
         for word, act in ACTS.items():
             if word in self.question:
                 act()
@@ -70,8 +89,14 @@ class Decoder(FakeDecoder):
             if cancel():
                 raise Cancelled
             threading.Event().wait(0.002)  # a model takes its time too
+        if "allowed" in self.question:
+            self.answer = str(allowed.texts if allowed else None)
         self.answer += f"|{sampling.temperature}"
-        yield from super().decode(sampling, max_tokens, cancel)
+        yield from super().decode(sampling, max_tokens, cancel, allowed=allowed, n_top=n_top)
+
+
+def _text(rows: EmbeddingRows) -> str:
+    return "".join(chr(int(row[0])) for row in rows if row[0] >= ord("\n"))
 
 
 def _mean(rows: EmbeddingRows) -> int:
@@ -102,6 +127,11 @@ def _garbage() -> None:
     threading.Event().wait()
 
 
+def _break_off() -> None:
+    os.write(RAW_OUTPUT, b"\x00\x00\x00\x40half of it")
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 def _fall_silent() -> None:
     os.closerange(3, 64)
     threading.Event().wait()
@@ -114,6 +144,7 @@ ACTS = {
     "fail": _fail,
     "bug": _bug,
     "garbage": _garbage,
+    "half a word": _break_off,
 }
 
 
@@ -123,7 +154,7 @@ def pipeline_of(folder: Path) -> Pipeline:
     return Pipeline(open_bundle(folder), encoder, Decoder(encoder))
 
 
-def open_model(request: m.OpenBundle) -> PipelineModel:
+def open_model(request: m.OpenBundle, _: Callable[[str], None]) -> PipelineModel:
     folder = Path(os.fsdecode(request.folder))
     with (folder / "starts").open("a") as starts:
         starts.write(f"{os.getpid()}\n")

@@ -43,6 +43,7 @@ def test_an_unknown_name_is_the_root_of_the_tree(name: str) -> None:
         (m.Died(0, -250), "was ended by signal 250 (of the system's own)"),
         (m.Died(0, 0), "ended with exit status 0"),
         (m.Died(0, 1, ("Traceback", "ImportError: no")), "ended with exit status 1: ImportError: no"),
+        (m.Died(0, -9, ("x",), "it went on"), "was ended because it went on"),
         (m.Died(0, 0xC0000005), "ended with exit status 0xc0000005"),
     ],
 )

@@ -40,8 +40,9 @@ class Wire:
         self.worker.send(m.Ask(number, question, {}))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def wire(importable: None) -> Iterator[Wire]:
+    """One for all tests that leave it alive; each opens its bundle anew."""
     wire = Wire()
     yield wire
     wire.worker.close()
@@ -49,9 +50,21 @@ def wire(importable: None) -> Iterator[Wire]:
 
 @pytest.fixture
 def ready(wire: Wire, folder: Path) -> Wire:
+    return with_photo(wire, folder)
+
+
+@pytest.fixture
+def mortal(importable: None, folder: Path) -> Iterator[Wire]:
+    """One for a test that ends it."""
+    wire = Wire()
+    yield with_photo(wire, folder)
+    wire.worker.close()
+
+
+def with_photo(wire: Wire, folder: Path) -> Wire:
     wire.worker.send(m.OpenBundle(1, os.fsencode(folder)))
-    assert wire.next() == m.Begun(1)
-    assert isinstance(wire.next(), m.BundleOpened)
+    while not isinstance(wire.next(), m.BundleOpened):
+        pass  # the last events of the test before
     show(wire, 2)
     return wire
 
@@ -155,33 +168,33 @@ def test_errors_and_bugs_come_as_words_and_the_process_lives(ready: Wire, tmp_pa
     assert ready.until(m.Failed) == m.Failed(6, "no model is loaded", "Choose a model's folder.")
 
 
-def test_death_is_told_with_its_status_and_words(ready: Wire) -> None:
-    ready.ask(3, "exit")
-    assert ready.until(m.Died) == m.Died(0, 3, ("out of luck",))
+def test_death_is_told_with_its_status_and_words(mortal: Wire) -> None:
+    mortal.ask(3, "exit")
+    assert mortal.until(m.Died) == m.Died(0, 3, ("out of luck",))
 
 
-def test_a_killed_process_is_told(ready: Wire) -> None:
-    psutil.Process(ready.worker.pid).kill()
-    assert ready.until(m.Died) == m.Died(0, -signal.SIGKILL)
+def test_a_killed_process_is_told(mortal: Wire) -> None:
+    psutil.Process(mortal.worker.pid).kill()
+    assert mortal.until(m.Died) == m.Died(0, -signal.SIGKILL)
 
 
-def test_garbage_on_the_pipe_ends_the_process(ready: Wire) -> None:
-    ready.ask(3, "garbage")
-    died = ready.until(m.Died)
+def test_garbage_on_the_pipe_ends_the_process(mortal: Wire) -> None:
+    mortal.ask(3, "garbage")
+    died = mortal.until(m.Died)
     assert isinstance(died, m.Died)
     assert died.exit_status == -signal.SIGKILL
-    assert "no message" in died.last_words[-1]
+    assert "no message" in died.ended_because
 
 
 @pytest.mark.parametrize("frame", [b"no message", msgspec.msgpack.encode({"kind": "ask", "id": "x"})])
-def test_a_process_that_hears_garbage_leaves(ready: Wire, frame: bytes) -> None:
-    ready.worker._outbox.put(((frame, None),))
-    assert ready.until(m.Died) == m.Died(0, 0)
+def test_a_process_that_hears_garbage_leaves(mortal: Wire, frame: bytes) -> None:
+    mortal.worker._outbox.put(((frame, None),))
+    assert mortal.until(m.Died) == m.Died(0, 0)
 
 
-def test_a_process_that_hears_of_a_photo_of_another_size_leaves(ready: Wire) -> None:
-    ready.worker.send(m.OpenImage(3, 30, 21), photo())
-    assert ready.until(m.Died) == m.Died(0, 0)
+def test_a_process_that_hears_of_a_photo_of_another_size_leaves(mortal: Wire) -> None:
+    mortal.worker.send(m.OpenImage(3, 30, 21), photo())
+    assert mortal.until(m.Died) == m.Died(0, 0)
 
 
 def test_a_request_that_fits_no_message_is_not_sent(ready: Wire) -> None:
@@ -196,13 +209,13 @@ def test_a_request_that_fits_no_message_is_not_sent(ready: Wire) -> None:
     assert ready.next() == m.Begun(4)
 
 
-def test_closing_during_an_answer_leaves_no_process(ready: Wire) -> None:
-    ready.ask(3, "endless")
-    ready.until(m.Text)
-    pid = ready.worker.pid
-    ready.worker.close()
+def test_closing_during_an_answer_leaves_no_process(mortal: Wire) -> None:
+    mortal.ask(3, "endless")
+    mortal.until(m.Text)
+    pid = mortal.worker.pid
+    mortal.worker.close()
     assert not psutil.pid_exists(pid)
-    heard = [ready.events.get_nowait() for _ in range(ready.events.qsize())]
+    heard = [mortal.events.get_nowait() for _ in range(mortal.events.qsize())]
     assert not any(isinstance(event, m.Died) for event in heard)
 
 
