@@ -129,7 +129,7 @@ class ImageStore:
         path = self.path_of(label)
         try:
             body = _read(path, label, min(most_bytes, self.budget_bytes))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # where the folder is none, `put` tells
             return None
         except _Refused as why:
             self.refuse(label, str(why))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gpt4roi_runtime.backends.load import EngineSettings
 from gpt4roi_runtime.events import Done
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.image_store import ImageStore
-from gpt4roi_runtime.llm.decoder import CancelCheck, Prefilled, PrefixFacts, PrefixState, WritesPrefixes
+from gpt4roi_runtime.llm.decoder import CancelCheck, Prefilled, PrefixFacts, PrefixState, Scores, WritesPrefixes
 from gpt4roi_runtime.pipeline import Pipeline
 from tests.helpers.fakes import FakeDecoder, FakeEncoder
 from tests.runtime.test_pipeline import fake_bundle
@@ -42,6 +43,13 @@ class WritingDecoder(FakeDecoder):
         filled = super().prefill(rows, cancel, n_prefix)
         self.prepared = rows[:n_prefix]
         return filled
+
+    def score(
+        self, rows: EmbeddingRows, texts: Sequence[Sequence[int]], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Scores:
+        scores = super().score(rows, texts, cancel, n_prefix)
+        self.prepared = rows[:n_prefix]
+        return scores
 
     def prefix_facts(self, prefix: EmbeddingRows) -> PrefixFacts:
         is_there = self.prepared is not None and np.array_equal(self.prepared, prefix)
@@ -139,6 +147,24 @@ def test_questions_about_many_boxes_keep_and_bring_back_the_photo(store: ImageSt
         answers = list(pipeline.ask_each(pipeline.encode(PHOTO), "What is <region1>?", [BOX, BOX, BOX, BOX]))
         assert len(answers) == 4
         assert (encoder.n_encoded, decoder.n_read, decoder.n_written) == (1 - n_kept, n_kept, 1 - n_kept)
+
+
+def test_a_choice_keeps_and_brings_back_the_photo(store: ImageStore) -> None:
+    for n_kept in (0, 1):
+        pipeline, encoder, decoder = opened(store)
+        assert isinstance(decoder, WritingDecoder)
+        chosen = pipeline.choose(pipeline.encode(PHOTO), "Is <region1> red?", {1: BOX}, ["yes", "no"])
+        assert chosen.n_kept_rows == 5 * n_kept
+        assert set(chosen.seconds) == {"regions", "rows", "score", "keep"}
+        assert (encoder.n_encoded, decoder.n_read, decoder.n_written) == (1 - n_kept, n_kept, 1 - n_kept)
+
+
+def test_a_choice_without_a_store_keeps_nothing() -> None:
+    pipeline, _, decoder = opened(None)
+    chosen = pipeline.choose(pipeline.encode(PHOTO), "Is <region1> red?", {1: BOX}, ["yes", "no"])
+    assert set(chosen.seconds) == {"regions", "rows", "score"}
+    assert isinstance(decoder, WritingDecoder)
+    assert decoder.n_written == 0
 
 
 def _noted(decoder: WritingDecoder):  # type: ignore[no-untyped-def]

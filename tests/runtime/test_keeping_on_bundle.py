@@ -64,6 +64,9 @@ def test_a_reopened_photo_gives_every_bit_again(
         for bits in (second[0], third[0]):
             for expected, found in zip(first[0], bits, strict=True):
                 np.testing.assert_array_equal(found, expected)
+    with Pipeline.open(bundle_dir, SETTINGS, store) as pipeline:
+        chosen = pipeline.choose(pipeline.encode(photo), "Is <region1> a dog?", {1: CUP}, ["Yes", "No"])
+    assert chosen.n_kept_rows > 11
     assert (cold[0][0][-1] != cold[1][0][-1]).any()
     assert {one.index: one.done.answer for one in together}[0] == cold[0][1]
     assert notes == []

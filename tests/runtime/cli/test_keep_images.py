@@ -63,6 +63,22 @@ def test_folder_size_and_memory_can_be_chosen(
 
 
 @pytest.mark.usefixtures("bundle_dir")
+def test_a_chat_keeps_the_photo_and_tells_what_it_lost(run: Run, sample_photo: Path, tmp_path: Path) -> None:
+    def chat(store: Path) -> str:
+        words = ("--region", "165,10,415,300", "--max-tokens", 4, "--threads", 1, "--store", store)
+        result = run("chat", sample_photo, *words, stdin="What is <region1>?\n")
+        assert result.exit_code == 0
+        return result.stderr
+
+    assert chat(tmp_path / "mine") == ""
+    assert len(list((tmp_path / "mine").iterdir())) == 2
+    (tmp_path / "taken").touch()
+    lost = chat(tmp_path / "taken")
+    assert lost.startswith("note: the photo is not kept")
+    assert lost.count("note:") == 1
+
+
+@pytest.mark.usefixtures("bundle_dir")
 def test_a_full_disk_is_a_note_and_the_answer_is_there(
     run: Run, sample_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,11 @@ def test_answers_are_those_of_this_process(worker: WorkerPipeline, bundle_dir: P
         boxes = [CUP, SPOON]
         said = {each.index: each.done.answer for each in worker.ask_each(far, "What is <region1>?", boxes)}
         assert said == {each.index: each.done.answer for each in here.ask_each(near, "What is <region1>?", boxes)}
+        closed = ("Is <region1> a dog?", {1: CUP}, ["Yes", "No", "a cup"])
+        assert replace(worker.choose(far, *closed), seconds={}) == replace(here.choose(near, *closed), seconds={})
+        listed = timeless(here.ask(near, "What is <region1>?", {1: CUP}, allowed=["a dog", "a cup"], n_top=2))
+        again = timeless(worker.ask(far, "What is <region1>?", {1: CUP}, allowed=["a dog", "a cup"], n_top=2))
+        assert again == listed
         info = here.decoder.info
         opened = worker.opened
         assert (opened.language_engine, opened.context_length) == (info.engine, info.context_length)
