@@ -23,6 +23,7 @@ from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.prompt import check_dialogue
 from gpt4roi_runtime.vision.proposals import Proposal
 from gpt4roi_runtime.worker import messages as m
+from gpt4roi_runtime.worker.faults import how_it_ended
 
 T = TypeVar("T")
 Stage = Literal["idle", "loading", "reading", "encoding", "ready", "answering", "proposing", "no_model", "dead"]
@@ -493,7 +494,7 @@ class Controller:
         self._drop_worker()
         self.tell(
             Notice(
-                f"the model's process ended unexpectedly ({_how(event.exit_status)})",
+                f"the model's process {how_it_ended(event)}",
                 "Your boxes and answers are safe. Restart it to go on.",
                 "restart",
             )
@@ -524,10 +525,6 @@ def _next_waiting(session: Session) -> Exchange | None:
         if each.state == "queued"
     ]
     return min(waiting, key=lambda one: one[0], default=(False, None))[1]
-
-
-def _how(exit_status: int) -> str:
-    return f"signal {-exit_status}" if exit_status < 0 else f"exit status {exit_status}"
 
 
 def _timing(done: Done) -> Timing:
