@@ -5,7 +5,6 @@ Does not know what they try.
 
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, library_folder
+from gpt4roi_runtime.backends.processor import processor_features
 from gpt4roi_runtime.errors import Cancelled, OutputError
 from gpt4roi_runtime.llm.decoder import CancelCheck
 from gpt4roi_runtime.storage import written_aside
@@ -123,7 +123,7 @@ def library_identity() -> str:
     Raises:
         EngineMissingError: llama-cpp-python is not installed.
     """
-    digest = sha256(f"{_SCHEMA} {PINNED_VERSION} {_cpu_features()}".encode())
+    digest = sha256(f"{_SCHEMA} {PINNED_VERSION} {processor_features()}".encode())
     for file in sorted(library_folder().glob("*")):
         if file.is_file():
             facts = file.stat()
@@ -153,18 +153,3 @@ def _environment() -> dict[str, str]:
     paths = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     others = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return {**others, "PYTHONPATH": os.pathsep.join(paths)} if paths else others
-
-
-def _cpu_features() -> str:
-    """What the first processor can do, in the system's words."""
-    kinds = ("model name", "flags", "Features", "CPU part")
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
-            first = []
-            for line in lines:
-                if not line.strip():
-                    break
-                first.append(line)
-    except OSError:  # not Linux
-        return f"{platform.machine()} {platform.processor()}"
-    return "".join(line for line in first if line.startswith(kinds))

@@ -1,0 +1,27 @@
+"""What the processor can do, in the system's own words; part of what a remembered measurement is about."""
+
+import platform
+from pathlib import Path
+
+
+def processor_features() -> str:
+    """Name and features of the first processor."""
+    kinds = ("model name", "flags", "Features", "CPU part")
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
+            first = []
+            for line in lines:
+                if not line.strip():
+                    break
+                first.append(line)
+    except OSError:  # not Linux
+        return f"{platform.machine()} {platform.processor()}"
+    return "".join(line for line in first if line.startswith(kinds))
+
+
+def processor_name() -> str:
+    """What a person calls it."""
+    for line in processor_features().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
