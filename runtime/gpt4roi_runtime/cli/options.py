@@ -9,6 +9,13 @@ import click
 
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.backends.load import EngineSettings
+from gpt4roi_runtime.backends.vision_settings import (
+    BACKENDS,
+    PRECISIONS,
+    VisionBackend,
+    VisionPrecision,
+    VisionSettings,
+)
 from gpt4roi_runtime.bundle.manifest import Decoding
 from gpt4roi_runtime.cli.console import bundle_option
 from gpt4roi_runtime.geometry import Box, parse_box
@@ -31,12 +38,15 @@ class ModelOptions:
     threads: int | None
     context: int | None
     max_pixels: int
+    vision_backend: VisionBackend
+    vision_precision: VisionPrecision
 
     def engines(self) -> EngineSettings:
         """Settings for opening the bundle."""
         return EngineSettings(
             vision_threads=self.threads or 0,
             language=LlamaCppSettings(n_threads=self.threads, context_length=self.context),
+            vision=VisionSettings(self.vision_backend, self.vision_precision),
         )
 
     def sampling(self, recommended: Decoding) -> Sampling:
@@ -73,5 +83,19 @@ _OPTIONS = (
     click.option("--context", type=int, help="Tokens of prompt and answer together; default: the model's own."),
     click.option(
         "--max-pixels", type=click.IntRange(min=1), default=DEFAULT_MAX_PIXELS, show_default=True, help="Largest photo."
+    ),
+    click.option(
+        "--vision-backend",
+        type=click.Choice(BACKENDS),
+        default="auto",
+        show_default=True,
+        help="Engine of the vision half; auto takes what `gpt4roi doctor --tune` found, else ONNX Runtime.",
+    ),
+    click.option(
+        "--vision-precision",
+        type=click.Choice(PRECISIONS),
+        default="auto",
+        show_default=True,
+        help="What the vision half multiplies in; bf16 needs OpenVINO and a processor that has it.",
     ),
 )

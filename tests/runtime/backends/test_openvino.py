@@ -10,15 +10,18 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
+from gpt4roi_runtime.backends.load import EngineSettings, load_detector
 from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
 from gpt4roi_runtime.backends.openvino import OpenVinoEncoder
 from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
+from gpt4roi_runtime.backends.vision_settings import VisionSettings
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
 from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError, SettingsError
 from gpt4roi_runtime.image import load_image
 from gpt4roi_runtime.vision.encoder import Encoder
 from gpt4roi_runtime.vision.preprocess import preprocess
 from tests.helpers.bundles import entry, write_fake_bundle
+from tests.helpers.detectors import one_bin, write_detector_bundle
 from tests.helpers.tiny_graphs import (
     LEVELS,
     OWN,
@@ -424,6 +427,20 @@ def test_nothing_that_reports_to_anybody_is_imported() -> None:
     )
     child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert child.stdout.strip() == "[]", child.stderr
+
+
+# --- a detector -------------------------------------------------------------------------------------------------------
+
+
+def test_it_runs_a_detector_where_it_is_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpt4roi_runtime.backends.openvino_cache.platformdirs.user_cache_path", lambda _: tmp_path)
+    bundle = open_bundle(write_detector_bundle(tmp_path / "bundle"))
+    detector = load_detector(bundle, EngineSettings(vision_threads=1, vision=VisionSettings("openvino")))
+    assert detector.engine.startswith("OpenVINO")
+    outputs = detector.detect(np.zeros((1, 3, 32, 32), dtype=np.float32))
+    assert np.argwhere(outputs.scores).tolist() == [[5, 0]]
+    np.testing.assert_array_equal(outputs.distances, one_bin())
+    detector.close()
 
 
 # --- the embedded bundle ----------------------------------------------------------------------------------------------
