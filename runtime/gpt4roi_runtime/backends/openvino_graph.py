@@ -17,6 +17,7 @@ from gpt4roi_runtime.backends.graph_checks import (
 )
 from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
 from gpt4roi_runtime.backends.openvino_cache import CompiledCache
+from gpt4roi_runtime.backends.openvino_joined import keep_joined
 from gpt4roi_runtime.backends.openvino_library import (
     CPU,
     check_device,
@@ -137,9 +138,11 @@ def _read(openvino: Any, path: Path) -> Any:
     """The graph by the reader for ONNX, whatever the file's name or first bytes say."""
     try:
         reader = openvino.frontend.FrontEndManager().load_by_framework("onnx")
-        return reader.convert(reader.load(str(path)))
+        model = reader.convert(reader.load(str(path)))
+        keep_joined(openvino, model)
     except Exception as error:  # its exceptions share no base but Exception
         raise BundleError(f"OpenVINO cannot load {path}: {words_of(error)}", AGAIN) from error
+    return model
 
 
 def _compiled(core: Any, model: Any, device: str, config: Mapping[str, object], path: Path) -> Any:
