@@ -127,6 +127,8 @@ def _loaded(
 ) -> LoadedGraph:
     if engine.backend == "openvino":
         settings = OpenVinoSettings(engine.precision, n_threads, engine.device)
+        if any(tensor.name == BOXES for tensor in contract.inputs):
+            settings = settings.for_coordinates()
         return OpenVinoGraph(path, contract, settings, weight_files=weights)
     return OnnxGraph(path, contract, weight_files=weights, n_threads=n_threads, lean=True)
 

@@ -26,16 +26,16 @@ class OpenVinoEncoder(TwoGraphs):
         settings = settings or OpenVinoSettings()
         weight_files = [bundle.path_of(external) for external in vision.external_data]
 
-        def load(entry: FileEntry, contract: GraphContract) -> OpenVinoGraph:
+        def load(entry: FileEntry, contract: GraphContract, how: OpenVinoSettings) -> OpenVinoGraph:
             return OpenVinoGraph(
                 bundle.path_of(entry),
                 contract,
-                settings,
+                how,
                 identity=(entry.sha256, *(external.sha256 for external in vision.external_data)),
                 weight_files=weight_files,
             )
 
         super().__init__(
-            load(vision.encode, encode_contract(bundle.manifest)),
-            load(vision.regions, regions_contract(bundle.manifest)),
+            load(vision.encode, encode_contract(bundle.manifest), settings),
+            load(vision.regions, regions_contract(bundle.manifest), settings.for_coordinates()),
         )

@@ -35,8 +35,8 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         encode_s: Seconds of the encode graph, median.
         region_s: Of the region graph for one box.
         regions_s: And for 16.
-        image_cosine: Of the image rows with those of ONNX Runtime in float32.
-        region_cosine: Of the region embeddings, the worst of 16.
+        image_cosine: Of the image rows with those of ONNX Runtime in float32, the worse of two photos.
+        region_cosine: Of the region embeddings, the worst of 16 on each.
         refused: Why it is not used, or an empty string.
     """
 

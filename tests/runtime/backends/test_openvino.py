@@ -13,6 +13,7 @@ import pytest
 from gpt4roi_runtime.backends.load import EngineSettings, load_detector
 from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
 from gpt4roi_runtime.backends.openvino import OpenVinoEncoder
+from gpt4roi_runtime.backends.openvino_library import computes_bf16, import_openvino
 from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
 from gpt4roi_runtime.backends.vision_settings import VisionSettings
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
@@ -330,6 +331,16 @@ def test_bfloat16_only_where_the_processor_multiplies_it(
     if not has_it:
         with pytest.raises(EngineError, match="bfloat16"):
             OpenVinoEncoder(bundle, _settings(tmp_path / "cache", precision="bf16"))
+
+
+def test_boxes_are_never_rounded_to_bfloat16(tmp_path: Path) -> None:
+    settings = _settings(tmp_path, precision="bf16")
+    assert settings.for_coordinates() == _settings(tmp_path, precision="f32")
+    if not computes_bf16(import_openvino().Core()):
+        pytest.skip("this processor has no bfloat16 of its own")
+    encoder = OpenVinoEncoder(tiny_bundle(tmp_path / "bundle"), settings)
+    boxes = n_boxes(2) + np.float32(2**-12)
+    np.testing.assert_allclose(encoder.embed_regions(LEVELS, boxes)[:, 0], boxes @ WEIGHTS + 5, rtol=1e-6)
 
 
 # --- compiled graphs on disk ------------------------------------------------------------------------------------------
