@@ -71,7 +71,7 @@ def _weights(start: Tensor, end: Tensor, side: int, bins: int, samples: int) -> 
     position = position.clamp(0.0, side - 1.0)
     cells = torch.arange(side, dtype=start.dtype, device=start.device)
     share = (1.0 - (position[:, :, None] - cells).abs()).clamp(min=0.0) * inside[:, :, None]
-    return share.unflatten(1, (bins, samples)).mean(dim=2)
+    return share.reshape(start.shape[0], bins, samples, side).mean(dim=2)
 
 
 def _as_operator(features: Tensor, boxes_cells: Tensor, bins: int, samples: int) -> Tensor:

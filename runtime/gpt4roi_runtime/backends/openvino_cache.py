@@ -109,5 +109,5 @@ def _seal_holds(folder: Path) -> bool:
             and names == hashes.keys()
             and all(sha256_of(folder / name) == found for name, found in hashes.items())
         )
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
