@@ -52,7 +52,7 @@ ADD_QT_LIBRARIES = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt
 
 $(VENV)/.dev: $(VENV)/.base
 	@echo "installing the tools for tests into $(VENV)"
-	@$(PIP) --editable '.[cpu,export,app,dev,app-dev]'
+	@$(PIP) --editable '.[cpu,openvino,export,app,dev,app-dev]'
 	@$(QT_RUNS) || $(ADD_QT_LIBRARIES) || echo "the tests of the window will be skipped; to run them: $(QT_ADVICE)" >&2
 	@touch $@
 

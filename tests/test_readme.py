@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gpt4roi_runtime.backends.openvino_cache import CompiledCache
+from gpt4roi_runtime.backends.vision_choice import ChoiceStore
 from tests.conftest import REPOSITORY
 from tests.runtime.cli.conftest import Run, run
 
@@ -40,6 +42,11 @@ def test_every_gpt4roi_line_works(
     (tmp_path / "photo.jpg").write_bytes(sample_photo.read_bytes())
     (tmp_path / "astronaut.jpg").write_bytes(astronaut.read_bytes())
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gpt4roi_runtime.cli.doctor.ChoiceStore", lambda: ChoiceStore(tmp_path / "cache"))
+    monkeypatch.setattr(
+        "gpt4roi_runtime.backends.openvino_graph.CompiledCache",
+        lambda _: CompiledCache(tmp_path / "cache" / "compiled"),
+    )
     verbs = set()
     for _, verb, *words in commands("gpt4roi"):
         verbs.add(verb)

@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from gpt4roi_export.folding import fold_casts
 from gpt4roi_export.modules.pyramid import N_LEVELS
 from gpt4roi_export.onnx_files import check_graph, rename_values
 from gpt4roi_runtime.bundle.manifest import MAX_REGIONS
@@ -101,6 +102,7 @@ def _export(
 ) -> onnx.ModelProto:
     model: onnx.ModelProto = traced(module, inputs, outputs, dynamic).model_proto
     strip(model, name)
+    fold_casts(model)
     check_graph(model)
     return model
 

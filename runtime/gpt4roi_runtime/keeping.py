@@ -11,8 +11,8 @@ from math import prod
 import numpy as np
 
 from gpt4roi_runtime.arrays import EmbeddingRows
-from gpt4roi_runtime.backends.cpu import cpu_features
 from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
+from gpt4roi_runtime.backends.processor import processor_features
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.image_store import ImageStore, Label
 from gpt4roi_runtime.llm.decoder import Decoder, PrefixFacts, WritesPrefixes
@@ -93,7 +93,7 @@ class ImageKeeper:
 
     def _features_label(self, image_key: str) -> Label:
         """The last bits depend on the kernels for this machine, and on how many threads share a sum."""
-        cpu = sha256(cpu_features().encode()).hexdigest()[:16]
+        cpu = sha256(processor_features().encode()).hexdigest()[:16]
         made_by = f"{self.encoder.engine}; {self.vision_threads} of {usable_cores()} threads; CPU {cpu}"
         return Label("features", self.bundle.id, image_key, made_by)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gpt4roi_export.modules.roi_align import roi_align
+from gpt4roi_export.modules.roi_align import roi_align, roi_mean
 from gpt4roi_export.parity import compare
 
 
@@ -58,3 +58,15 @@ def test_gradients_flow_to_the_features() -> None:
     roi_align(features, torch.tensor([[1.0, 1.0, 5.0, 5.0]]), bins=2, samples=2).sum().backward()
     assert features.grad is not None
     assert features.grad.sum().item() == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(("bins", "samples", "height", "width"), [(7, 2, 16, 16), (3, 1, 9, 5)])
+def test_the_mean_of_all_bins_is_that_of_the_operator(bins: int, samples: int, height: int, width: int) -> None:
+    random = np.random.default_rng(bins)
+    features = random.standard_normal((1, 5, height, width), dtype=np.float32)
+    corners = random.uniform(-3, 1.2 * max(height, width), (40, 2, 2)).astype(np.float32)
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    ours = roi_mean(torch.from_numpy(features), torch.from_numpy(boxes), bins, samples).numpy()
+    expected = operator(features, boxes, bins, samples).mean(axis=(2, 3))
+    assert ours.shape == (40, 5)
+    compare({"mean": expected}, {"mean": ours}).require()

@@ -229,7 +229,7 @@ def test_features_of_other_making_are_not_taken(store: ImageStore, notes: list[s
     assert notes == []
 
 
-@pytest.mark.parametrize("what", ["cpu_features", "usable_cores"])
+@pytest.mark.parametrize("what", ["processor_features", "usable_cores"])
 def test_features_of_another_machine_are_not_taken(
     store: ImageStore, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:

@@ -17,6 +17,7 @@ from gpt4roi_export.certificate.vision import VisionModel, check_vision
 from gpt4roi_export.parity import ParityLimits, Stages, compare
 from gpt4roi_export.released.sizes import LanguageSizes
 from gpt4roi_export.tensors import Tensors
+from gpt4roi_export.vision_graphs.check import engines_here
 from gpt4roi_export.vision_graphs.write import PRECISIONS, Precision
 from gpt4roi_export.weights import Progress
 from gpt4roi_runtime.arrays import EmbeddingRows
@@ -79,7 +80,7 @@ def certify(bundle: Bundle, checkpoint: Checkpoint, photo: Path | None, progress
         check_file(bundle, entry)
     seen = photo or PHOTO
     progress("looking at the photo in torch and in the graphs", 0.1)
-    vision = check_vision(checkpoint.vision, bundle.folder, _precision(bundle), seen, BOXES)
+    vision = check_vision(checkpoint.vision, bundle.folder, _precision(bundle), seen, BOXES, engines_here())
     progress("loading the language model", 0.4)
     gguf = bundle.path_of(bundle.manifest.language.gguf)
     FirstRun().check(gguf, bundle.manifest.language.gguf.sha256)
@@ -102,7 +103,7 @@ def certify(bundle: Bundle, checkpoint: Checkpoint, photo: Path | None, progress
         picture=seen.name,
         boxes=tuple((float(x1), float(y1), float(x2), float(y2)) for x1, y1, x2, y2 in BOXES),
         engines=(
-            Engine(vision.engine, comparisons(vision.report)),
+            *(Engine(check.engine, comparisons(check.report)) for check in vision.checks),
             Engine(language_engine, comparisons(language)),
         ),
     )

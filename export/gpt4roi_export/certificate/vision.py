@@ -1,16 +1,17 @@
 """The graphs of a bundle against the model that they were made from, on a photo. Knows no language model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpt4roi_export.modules.gpt4roi import VisionSizes
-from gpt4roi_export.parity import ParityReport, Stages
+from gpt4roi_export.parity import Stages
 from gpt4roi_export.tensors import Tensors
-from gpt4roi_export.vision_graphs.check import check_graphs
+from gpt4roi_export.vision_graphs.check import ONNXRUNTIME, EngineCheck, check_graphs
 from gpt4roi_export.vision_graphs.streamed import reference_stages
 from gpt4roi_export.vision_graphs.write import Precision
 from gpt4roi_runtime.arrays import Boxes
-from gpt4roi_runtime.backends.onnx_graph import engine_name
+from gpt4roi_runtime.backends.vision_settings import VisionEngine
 from gpt4roi_runtime.bundle.manifest import Preprocessing
 from gpt4roi_runtime.image import load_image
 from gpt4roi_runtime.vision.preprocess import preprocess
@@ -38,18 +39,23 @@ class VisionCheck:
     """What came out.
 
     Attributes:
-        report: Stage by stage.
         reference: What the model makes of the photo.
-        engine: What ran the graphs.
+        checks: Every engine, ONNX Runtime first.
     """
 
-    report: ParityReport
     reference: Stages
-    engine: str
+    checks: tuple[EngineCheck, ...]
 
 
-def check_vision(model: VisionModel, folder: Path, precision: Precision, photo: Path, boxes: Boxes) -> VisionCheck:
-    """Run the model in torch, part after part, and the graphs in the runtime's engine.
+def check_vision(
+    model: VisionModel,
+    folder: Path,
+    precision: Precision,
+    photo: Path,
+    boxes: Boxes,
+    engines: Sequence[VisionEngine] = (ONNXRUNTIME,),
+) -> VisionCheck:
+    """Run the model in torch, part after part, and the graphs in the runtime's engines, one after another.
 
     Args:
         model: Where the graphs came from.
@@ -57,6 +63,7 @@ def check_vision(model: VisionModel, folder: Path, precision: Precision, photo: 
         precision: Of the graphs.
         photo: To look at.
         boxes: On it, x1 y1 x2 y2 in 0..1.
+        engines: What runs the graphs.
 
     Raises:
         BundleError: A tensor is missing or damaged, or a graph cannot be loaded.
@@ -64,4 +71,7 @@ def check_vision(model: VisionModel, folder: Path, precision: Precision, photo: 
     """
     pixels = preprocess(load_image(photo), model.preprocessing)
     reference = reference_stages(model.sizes, model.clip, model.release, pixels, boxes)
-    return VisionCheck(check_graphs(folder, reference, pixels, boxes, precision), reference, engine_name())
+    return VisionCheck(
+        reference,
+        tuple(check_graphs(folder, reference, pixels, boxes, precision, engine=engine) for engine in engines),
+    )

@@ -183,7 +183,7 @@ class _Steps:
     def check_vision(self) -> None:
         """Hold them against the model."""
         self._part("check")("checking the graphs", 0.0)
-        self.parity = check_vision(self._vision, self._folder, self._settings.vision, PHOTO, BOXES).report
+        self.parity = check_vision(self._vision, self._folder, self._settings.vision, PHOTO, BOXES).checks[0].report
         if not self._settings.forced:
             self.parity.require()
 

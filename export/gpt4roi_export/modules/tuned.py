@@ -7,6 +7,7 @@ tokenizers or losses.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +18,11 @@ from torch.nn import functional
 from gpt4roi_export.efficientnet_lite import FEATURE_WIDTH, N_CLASSES, CellGrid, level_grids
 from gpt4roi_export.modules.efficientnet_lite import EfficientNetLite2
 from gpt4roi_export.modules.pyramid import LevelFusion, Levels, with_coordinates
-from gpt4roi_export.modules.roi_align import roi_align
+from gpt4roi_export.modules.roi_align import roi_align, roi_mean
 from gpt4roi_export.tuned import MAP_CHANNELS, N_PLACE_ROWS, TunedSizes
+
+Align = Callable[[Tensor, Tensor, int, int], Tensor]
+"""``roi_align`` or ``roi_mean``."""
 
 BINS = 7
 SAMPLES = 2
@@ -179,21 +183,22 @@ class RegionReader(nn.Module):
         """
         fused, encoder = split_encoder(levels, self.sizes.width)
         rois = tuple(
-            self._align(level, grid, boxes, image_of_box) for level, grid in zip(fused, self.grids, strict=True)
+            self._align(roi_align, level, grid, boxes, image_of_box)
+            for level, grid in zip(fused, self.grids, strict=True)
         )
-        mean = self._align(encoder, self.grids[-1], boxes, image_of_box).mean(dim=(2, 3))
+        mean = self._align(roi_mean, encoder, self.grids[-1], boxes, image_of_box)
         features = self.head(rois)
         names, names_of_encoder = self.name(mean, features)
         return RegionReading(names, names_of_encoder, self.color(features), features, boxes)
 
-    def _align(self, level: Tensor, grid: CellGrid, boxes: Tensor, image_of_box: Tensor | None) -> Tensor:
+    def _align(self, align: Align, level: Tensor, grid: CellGrid, boxes: Tensor, image_of_box: Tensor | None) -> Tensor:
         # RoIAlign takes the centre of cell i for i + 0.5.
         cells = (boxes * self.sizes.side_px - grid.first_centre_px) / grid.stride_px + 0.5
         if image_of_box is None:
-            return roi_align(level, cells, BINS, SAMPLES)
+            return align(level, cells, BINS, SAMPLES)
         order = [torch.nonzero(image_of_box == image)[:, 0] for image in range(len(level))]
         parts = [
-            roi_align(level[image : image + 1], cells[index], BINS, SAMPLES)
+            align(level[image : image + 1], cells[index], BINS, SAMPLES)
             for image, index in enumerate(order)
             if len(index)
         ]

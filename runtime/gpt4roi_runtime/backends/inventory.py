@@ -6,7 +6,8 @@ from importlib import metadata
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.backends.onnx_graph import import_onnxruntime
-from gpt4roi_runtime.errors import EngineError
+from gpt4roi_runtime.backends.openvino_library import INSTALL, computes_bf16, import_openvino, openvino_version
+from gpt4roi_runtime.errors import EngineError, EngineMissingError
 
 ONNXRUNTIME_DISTRIBUTIONS = (
     "onnxruntime",
@@ -20,7 +21,7 @@ ONNXRUNTIME_DISTRIBUTIONS = (
 )
 """All of them install one import package, so the last one wins and removing any of them breaks the rest."""
 
-_WITHOUT_BACKEND = {"OpenVINO": ("openvino",), "TensorRT": ("tensorrt", "tensorrt-rtx")}
+_WITHOUT_BACKEND = {"TensorRT": ("tensorrt", "tensorrt-rtx")}
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,12 @@ class EngineFinding:
 
 def find_engines() -> tuple[EngineFinding, ...]:
     """Look at every engine this program knows by name."""
-    return (_onnxruntime(), _llama_cpp(), *(_unused(name, names) for name, names in _WITHOUT_BACKEND.items()))
+    return (
+        _onnxruntime(),
+        _llama_cpp(),
+        _openvino(),
+        *(_unused(name, names) for name, names in _WITHOUT_BACKEND.items()),
+    )
 
 
 def installed_onnxruntimes() -> tuple[str, ...]:
@@ -78,6 +84,21 @@ def _llama_cpp() -> EngineFinding:
     except EngineError as error:
         return EngineFinding(name, works=False, detail=error.problem, advice=error.advice)
     return EngineFinding(name, works=True, detail=library.system, advice=verdict.note or "")
+
+
+def _openvino() -> EngineFinding:
+    """A second engine of the vision half; nobody has to have it, so its absence is no fault to mend."""
+    name = "OpenVINO (vision)"
+    try:
+        core = import_openvino().Core()
+    except EngineMissingError as error:
+        missing = version_of("openvino") is None
+        detail = f"not installed; it is not needed, but may be faster: {INSTALL}" if missing else error.problem
+        return EngineFinding(name, works=False, detail=detail, advice="" if missing else error.advice)
+    bf16 = "bfloat16" if computes_bf16(core) else "no bfloat16 of this processor's own"
+    return EngineFinding(
+        name, works=True, detail=f"{openvino_version()}, devices {', '.join(core.available_devices)}, {bf16}"
+    )
 
 
 def _unused(name: str, distributions: tuple[str, ...]) -> EngineFinding:

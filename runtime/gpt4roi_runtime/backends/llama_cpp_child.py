@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from gpt4roi_runtime.backends.cpu import cpu_features
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, library_folder
+from gpt4roi_runtime.backends.processor import processor_features
 from gpt4roi_runtime.errors import Cancelled, OutputError
 from gpt4roi_runtime.llm.decoder import CancelCheck
 from gpt4roi_runtime.own_python import PACKAGE_HOME, own_environment
@@ -108,7 +108,7 @@ def library_identity() -> str:
     Raises:
         EngineMissingError: llama-cpp-python is not installed.
     """
-    digest = sha256(f"{_SCHEMA} {PINNED_VERSION} {cpu_features()}".encode())
+    digest = sha256(f"{_SCHEMA} {PINNED_VERSION} {processor_features()}".encode())
     for file in sorted(library_folder().glob("*")):
         if file.is_file():
             facts = file.stat()

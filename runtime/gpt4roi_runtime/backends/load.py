@@ -8,8 +8,9 @@ from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.backends.llama_cpp_first_run import FirstRun
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
-from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
-from gpt4roi_runtime.backends.onnxruntime_detector import OnnxRuntimeDetector
+from gpt4roi_runtime.backends.vision_choice import chosen_engine
+from gpt4roi_runtime.backends.vision_engines import open_detector, open_encoder
+from gpt4roi_runtime.backends.vision_settings import VisionSettings
 from gpt4roi_runtime.bundle import manifest as nouns
 from gpt4roi_runtime.bundle.folder import Bundle, check_file
 from gpt4roi_runtime.errors import BundleError, SettingsError
@@ -25,6 +26,7 @@ class EngineSettings:
     Attributes:
         vision_threads: Threads of the vision engine; 0 takes as many as there are cores.
         language: Threads, context and memory of the language engine.
+        vision: Which engine runs the vision half, and in what precision.
 
     Raises:
         SettingsError: A value is out of its range.
@@ -32,6 +34,7 @@ class EngineSettings:
 
     vision_threads: int = 0
     language: LlamaCppSettings = field(default_factory=LlamaCppSettings)
+    vision: VisionSettings = field(default_factory=VisionSettings)
 
     def __post_init__(self) -> None:
         if self.vision_threads < 0:
@@ -77,7 +80,7 @@ def load_encoder(bundle: Bundle, settings: EngineSettings) -> Encoder:
         BundleError: A graph is not what the manifest says.
         EngineError: The engine is missing or fails.
     """
-    return OnnxRuntimeEncoder(bundle, n_threads=settings.vision_threads)
+    return open_encoder(bundle, chosen_engine(bundle, settings.vision), settings.vision_threads)
 
 
 def detector_of(bundle: Bundle) -> nouns.Detector:
@@ -103,7 +106,7 @@ def load_detector(bundle: Bundle, settings: EngineSettings) -> Detector:
     """
     how = detector_of(bundle)
     check_file(bundle, how.graph)
-    return OnnxRuntimeDetector(bundle.path_of(how.graph), how, n_threads=settings.vision_threads)
+    return open_detector(bundle.path_of(how.graph), how, settings.vision, settings.vision_threads)
 
 
 def load_decoder(bundle: Bundle, settings: EngineSettings, cancel: CancelCheck = lambda: False) -> Decoder:

@@ -1,6 +1,5 @@
 """One ONNX graph in ONNX Runtime on the CPU, held to a contract; does not know what the graph is for."""
 
-import os.path
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpt4roi_runtime.backends.onnx_external_data import external_locations
-from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError
-from gpt4roi_runtime.vision.contract import BOXES, GraphContract, TensorContract
+from gpt4roi_runtime.backends.graph_checks import (
+    AGAIN,
+    FoundTensor,
+    check_external_weights,
+    check_outputs,
+    check_tensors,
+)
+from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError
+from gpt4roi_runtime.vision.contract import GraphContract
 
 _ONNX_FLOAT32 = "tensor(float)"
 
@@ -70,11 +75,11 @@ class OnnxGraph:
     ) -> None:
         ort = import_onnxruntime()
         self.engine = engine_name()
-        _check_external_weights(path, weight_files)
+        check_external_weights(path, weight_files)
         self._contract = contract
         self._session = _session(ort, path, n_threads, lean=lean)
-        _check(path, "input", contract.inputs, self._session.get_inputs())
-        _check(path, "output", contract.outputs, self._session.get_outputs())
+        check_tensors(path, "input", contract.inputs, _found(self._session.get_inputs()))
+        check_tensors(path, "output", contract.outputs, _found(self._session.get_outputs()))
 
     def run(self, feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
         """Outputs in the contract's order.
@@ -89,23 +94,8 @@ class OnnxGraph:
             raise EngineError(
                 f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
             ) from error
-        for promised, values in zip(self._contract.outputs, outputs, strict=True):
-            expected = tuple(len(feeds[BOXES]) if size is None else size for size in promised.shape)
-            if values.shape != expected:
-                raise EngineError(f"the graph returned {promised.name} of shape {values.shape}, not {expected}", _AGAIN)
-            if not np.isfinite(values).all():
-                raise NumericError(
-                    f"the vision half returned NaN or infinity in {promised.name}",
-                    "The graph or its engine is broken: run `gpt4roi verify`, or try another engine.",
-                )
+        check_outputs(self._contract, feeds, outputs)
         return outputs
-
-
-def _check_external_weights(path: Path, allowed: Collection[Path]) -> None:
-    """An engine reads them relative to the graph's own folder; every one must be a file whose hash was checked."""
-    for location in sorted(external_locations(path)):
-        if Path(location).is_absolute() or Path(os.path.normpath(path.parent / location)) not in allowed:
-            raise BundleError(f"{path} reads weights from {location!r}, a file the manifest does not name", _AGAIN)
 
 
 def _session(ort: Any, path: Path, n_threads: int, *, lean: bool) -> Any:
@@ -121,24 +111,13 @@ def _session(ort: Any, path: Path, n_threads: int, *, lean: bool) -> Any:
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base but Exception
-        raise BundleError(f"ONNX Runtime cannot load {path}: {_first_line(error)}", _AGAIN) from error
+        raise BundleError(f"ONNX Runtime cannot load {path}: {_first_line(error)}", AGAIN) from error
 
 
-_AGAIN = "Export or assemble the bundle again; `gpt4roi verify` lists all that is off."
-
-
-def _check(path: Path, role: str, promised: Sequence[TensorContract], found: Sequence[Any]) -> None:
-    """Names, order, dtypes and every fixed axis."""
-    for contract, tensor in zip(promised, found, strict=False):
-        shape = tuple(size if isinstance(size, int) else None for size in tensor.shape)
-        if (tensor.name, tensor.type, shape) != (contract.name, _ONNX_FLOAT32, contract.shape):
-            raise BundleError(
-                f"{path}: {role} {tensor.name} is {tensor.type} {list(tensor.shape)}; the manifest says {contract}",
-                _AGAIN,
-            )
-    if len(promised) != len(found):
-        names = ", ".join(tensor.name for tensor in found)
-        raise BundleError(f"{path} has {len(found)} {role}s ({names}); the manifest says {len(promised)}", _AGAIN)
+def _found(tensors: Sequence[Any]) -> list[FoundTensor]:
+    return [
+        FoundTensor(tensor.name, tensor.type, tensor.type == _ONNX_FLOAT32, tuple(tensor.shape)) for tensor in tensors
+    ]
 
 
 def _first_line(error: Exception) -> str:

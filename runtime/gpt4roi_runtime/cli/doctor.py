@@ -11,6 +11,8 @@ import psutil
 
 from gpt4roi_runtime.backends.inventory import EngineFinding, find_engines, installed_onnxruntimes, version_of
 from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
+from gpt4roi_runtime.backends.vision_choice import ChoiceStore, VisionChoice
+from gpt4roi_runtime.backends.vision_tuning import tune_vision
 from gpt4roi_runtime.bundle.folder import check_file, open_bundle
 from gpt4roi_runtime.cli.console import bundle_option, busy, plain, reports_errors
 from gpt4roi_runtime.cli.options import store_folder
@@ -22,8 +24,9 @@ _LITTLE_MEMORY_BYTES = 1 << 30
 
 @click.command("doctor")
 @bundle_option
+@click.option("--tune", is_flag=True, help="Measure each vision engine on the bundle, and keep the fastest for it.")
 @reports_errors
-def command(bundle: Path) -> None:
+def command(bundle: Path, *, tune: bool) -> None:
     """Show machine and engines, why an engine is not used, and what to mend."""
     click.echo(click.style("Machine", bold=True))
     for line in _machine():
@@ -37,6 +40,10 @@ def command(bundle: Path) -> None:
     with busy("checking the bundle"):
         fault = _bundle_fault(bundle)
     click.echo(f"  {_mark(works=fault is None)} {bundle}{f': {plain(fault.problem)}' if fault else ''}")
+    if fault is None:
+        click.echo(click.style("Vision half", bold=True))
+        for line in _tuned(bundle) if tune else _known(bundle):
+            click.echo(f"  {plain(line)}")
     advice = list(_advice(engines, fault))
     click.echo(click.style("Advice", bold=True))
     for line in advice or ["nothing to mend"]:
@@ -66,6 +73,28 @@ def _bundle_fault(folder: Path) -> BundleError | None:
     except BundleError as error:
         return error
     return None
+
+
+def _tuned(folder: Path) -> Iterator[str]:
+    """Measure, remember, and tell."""
+    choice = tune_vision(open_bundle(folder), said=lambda what: click.echo(f"  {what}", err=True))
+    ChoiceStore().write(choice)
+    yield from _told(choice)
+
+
+def _known(folder: Path) -> Iterator[str]:
+    choice = ChoiceStore().read(open_bundle(folder).id)
+    if choice is None:
+        yield "nothing is measured here for this bundle, so ONNX Runtime runs it; `gpt4roi doctor --tune` measures"
+    else:
+        yield from _told(choice)
+
+
+def _told(choice: VisionChoice) -> Iterator[str]:
+    yield f"{choice.best.choice} runs it, the fastest here of what was measured with {choice.n_threads} threads:"
+    for one in choice.measured:
+        times = f"encode {one.encode_s:.3f} s, 1 region {one.region_s:.3f} s, 16 regions {one.regions_s:.3f} s"
+        yield f"  {one.engine}: {f'not used: {one.refused}' if one.refused else times}"
 
 
 def _advice(engines: tuple[EngineFinding, ...], fault: BundleError | None) -> Iterator[str]:

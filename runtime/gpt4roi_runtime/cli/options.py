@@ -11,6 +11,13 @@ import platformdirs
 
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.backends.load import EngineSettings
+from gpt4roi_runtime.backends.vision_settings import (
+    BACKENDS,
+    PRECISIONS,
+    VisionBackend,
+    VisionPrecision,
+    VisionSettings,
+)
 from gpt4roi_runtime.bundle.manifest import Decoding
 from gpt4roi_runtime.choices import check_choices, check_lead, parse_choices
 from gpt4roi_runtime.cli.console import bundle_option
@@ -40,6 +47,8 @@ class ModelOptions:
     keep_images: bool
     store: Path | None
     store_mb: int
+    vision_backend: VisionBackend
+    vision_precision: VisionPrecision
 
     def engines(self) -> EngineSettings:
         """Settings for opening the bundle."""
@@ -50,6 +59,7 @@ class ModelOptions:
                 context_length=self.context,
                 kept_bytes=None if self.kept_mb is None else self.kept_mb << 20,
             ),
+            vision=VisionSettings(self.vision_backend, self.vision_precision),
         )
 
     def image_store(self, on_note: Callable[[str], None]) -> ImageStore | None:
@@ -142,5 +152,19 @@ _OPTIONS = (
         default=DEFAULT_BUDGET_BYTES >> 20,
         show_default=True,
         help="Most MiB of that folder; what was used longest ago goes first.",
+    ),
+    click.option(
+        "--vision-backend",
+        type=click.Choice(BACKENDS),
+        default="auto",
+        show_default=True,
+        help="Engine of the vision half; auto takes what `gpt4roi doctor --tune` found, else ONNX Runtime.",
+    ),
+    click.option(
+        "--vision-precision",
+        type=click.Choice(PRECISIONS),
+        default="auto",
+        show_default=True,
+        help="What the vision half multiplies in; bf16 needs OpenVINO and a processor that has it.",
     ),
 )

@@ -11,6 +11,7 @@ from gpt4roi_export import cli
 from gpt4roi_export.certificate.certificate import read_certificate
 from gpt4roi_export.certificate.certify import LOGITS
 from gpt4roi_export.synthesis.synthesize import SynthesizedFolders
+from gpt4roi_export.vision_graphs.check import engines_here
 from gpt4roi_runtime.bundle.folder import open_bundle
 
 Run = Callable[..., tuple[int, str, str]]
@@ -57,9 +58,12 @@ def test_parity_writes_a_certificate(run: Run, split: SynthesizedFolders, half_b
     certificate = read_certificate(bundle)
     assert certificate is not None
     assert certificate.bundle_id == open_bundle(bundle).id
-    stages = [stage.stage for engine in certificate.engines for stage in engine.stages]
+    first, *others, language = certificate.engines
+    stages = [stage.stage for stage in (*first.stages, *language.stages)]
     assert stages == ["image_embeddings", *(f"pyramid_{n}" for n in range(4)), "region_embeddings", LOGITS]
     assert all(stage in printed for stage in stages)
+    assert len(others) == len(engines_here()) - 1
+    assert all(engine.engine in printed and engine.stages[-1].stage == "region_embeddings" for engine in others)
 
 
 def test_parity_with_another_checkpoint_is_off(run: Run, half_bundle: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def run(step: str, folder: Path) -> list[dict[str, object]]:
         case "check":
             with np.load(reference) as stored:
                 stages = {name: stored[name] for name in stored.files}
-            report = check.check_graphs(folder / precision, stages, pixels(), boxes, precision)
+            report = check.check_graphs(folder / precision, stages, pixels(), boxes, precision).report
             return [
                 {"stage": s.stage, "error": s.relative_error, "cosine": s.cosine, "off": s.off} for s in report.stages
             ]

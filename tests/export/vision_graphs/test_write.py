@@ -10,7 +10,7 @@ from gpt4roi_export.onnx_files import graph_bytes
 from gpt4roi_export.parity import Stages
 from gpt4roi_export.tensors import ArraysInMemory
 from gpt4roi_export.vision_graphs.calibration import ranges_of
-from gpt4roi_export.vision_graphs.check import check_graphs
+from gpt4roi_export.vision_graphs.check import check_graphs, engines_here
 from gpt4roi_export.vision_graphs.eight_bits import Ranges
 from gpt4roi_export.vision_graphs.external import ALIGNMENT
 from gpt4roi_export.vision_graphs.structure import Structure, encode_structure, regions_structure
@@ -22,6 +22,7 @@ from gpt4roi_export.vision_graphs.write import (
     write_graphs,
 )
 from gpt4roi_runtime.backends.onnx_external_data import external_locations
+from gpt4roi_runtime.backends.vision_settings import VisionEngine, VisionPrecision
 from gpt4roi_runtime.errors import BundleError, NumericError
 from tests.export.vision_graphs.conftest import SIZES, Model, Write
 
@@ -56,9 +57,27 @@ def test_the_engine_gives_what_the_modules_give(
 ) -> None:
     for n_regions in (3, 1):
         cut = {**reference, "region_embeddings": reference["region_embeddings"][:n_regions]}
-        report = check_graphs(written.encode.parent, cut, pixels, boxes[:n_regions], stored.precision, n_threads=1)
-        assert {"image_embeddings", "region_embeddings"} <= {stage.stage for stage in report.stages}
-        report.require()
+        check = check_graphs(written.encode.parent, cut, pixels, boxes[:n_regions], stored.precision, n_threads=1)
+        assert {"image_embeddings", "region_embeddings"} <= {stage.stage for stage in check.report.stages}
+        check.report.require()
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_the_second_engine_gives_what_the_modules_give(
+    written: WrittenGraphs,
+    stored: VisionFormat,
+    reference: Stages,
+    pixels: NDArray[np.float32],
+    boxes: NDArray[np.float32],
+    precision: VisionPrecision,
+) -> None:
+    engine = VisionEngine("openvino", precision)
+    if engine not in engines_here():
+        pytest.skip(f"{engine} cannot run here: it is not installed, or the processor has no bfloat16 of its own")
+    check = check_graphs(written.encode.parent, reference, pixels, boxes, stored.precision, n_threads=1, engine=engine)
+    assert check.engine.startswith("OpenVINO")
+    assert len(check.report.stages) == (6 if (stored.precision, precision) == ("fp32", "f32") else 2)
+    check.report.require()
 
 
 def test_weights_lie_in_the_named_file_at_the_beginning_of_pages(written: WrittenGraphs) -> None:
@@ -136,7 +155,7 @@ def test_a_wrong_weight_does_not_pass_the_check(
     with written.regions_weights.open("r+b") as file:
         file.write(bytes(60_000))
     with pytest.raises(NumericError, match="region_embeddings"):
-        check_graphs(written.encode.parent, reference, pixels, boxes, "int8", n_threads=1).require()
+        check_graphs(written.encode.parent, reference, pixels, boxes, "int8", n_threads=1).report.require()
 
 
 def test_a_number_too_large_for_float16_is_refused(

@@ -46,7 +46,7 @@ def test_the_version_of_what_is_not_there_is_none(installed: dict[str, str]) -> 
 
 
 def test_engines_that_work_show_their_version(installed: dict[str, str]) -> None:
-    vision, language, *others = find_engines()
+    vision, language, _, *others = find_engines()
     assert vision.works
     assert "CPUExecutionProvider" in vision.detail
     assert (language.works, language.detail, language.advice) == (True, "AVX2 = 1", "")
@@ -77,7 +77,32 @@ def test_a_missing_language_engine_says_why_and_what_to_do(
 
 
 def test_an_engine_without_a_backend_of_ours_is_told_apart_from_a_missing_one(installed: dict[str, str]) -> None:
-    installed["openvino"] = "2025.1"
-    details = {one.name: one.detail for one in find_engines()}
-    assert details["OpenVINO"].startswith("openvino 2025.1 installed")
-    assert details["TensorRT"].startswith("not installed")
+    assert {one.name: one.detail for one in find_engines()}["TensorRT"].startswith("not installed")
+    installed["tensorrt"] = "10.1"
+    assert {one.name: one.detail for one in find_engines()}["TensorRT"].startswith("tensorrt 10.1 installed")
+
+
+def test_a_second_vision_engine_that_is_missing_is_no_fault(
+    installed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    found = find_engines()[2]
+    assert (found.name, found.works, found.advice) == ("OpenVINO (vision)", False, "")
+    assert "pip install 'gpt4roi-edge[openvino]'" in found.detail
+
+
+def test_a_second_vision_engine_that_is_broken_is_one(
+    installed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed["openvino"] = "2026.4.1"
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    found = find_engines()[2]
+    assert "cannot be imported" in found.detail
+    assert "pip install" in found.advice
+
+
+def test_a_second_vision_engine_shows_its_devices(installed: dict[str, str]) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    found = find_engines()[2]
+    assert found.works
+    assert "CPU" in found.detail

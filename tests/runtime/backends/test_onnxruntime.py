@@ -5,9 +5,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from gpt4roi_runtime.backends.onnx_graph import import_onnxruntime
 from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
@@ -16,83 +15,35 @@ from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError,
 from gpt4roi_runtime.vision.contract import encode_contract, regions_contract
 from gpt4roi_runtime.vision.encoder import Encoder
 from tests.helpers.bundles import entry, manifest, write_fake_bundle
-
-Model = onnx.ModelProto
-Change = Callable[[Model], None]
-
-WEIGHTS = np.arange(20, dtype=np.float32).reshape(4, 5)
-
-
-def _value(name: str, *shape: int | str, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def _model(
-    nodes: list[onnx.NodeProto],
-    inputs: list[onnx.ValueInfoProto],
-    outputs: list[onnx.ValueInfoProto],
-    weights: dict[str, np.ndarray],
-) -> Model:
-    initializers = [numpy_helper.from_array(values, name) for name, values in weights.items()]
-    graph = helper.make_graph(nodes, "tiny", inputs, outputs, initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def encode_model() -> Model:
-    """Two poolings as levels, and the mean colour times two rows of weights as image rows."""
-    return _model(
-        [
-            helper.make_node("AveragePool", ["pixels"], ["pyramid_0"], kernel_shape=[2, 2], strides=[2, 2]),
-            helper.make_node("AveragePool", ["pixels"], ["pyramid_1"], kernel_shape=[4, 4], strides=[4, 4]),
-            helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[0, 1, 2, 3], keepdims=0),
-            helper.make_node("Mul", ["mean", "weights"], ["image_embeddings"]),
-        ],
-        [_value("pixels", 1, 3, 8, 8)],
-        [_value("image_embeddings", 2, 5), _value("pyramid_0", 1, 3, 4, 4), _value("pyramid_1", 1, 3, 2, 2)],
-        {"weights": WEIGHTS[:2]},
-    )
-
-
-def regions_model() -> Model:
-    """Boxes times weights, plus the levels' means."""
-    return _model(
-        [
-            helper.make_node("ReduceMean", ["pyramid_0"], ["mean_0"], keepdims=0),
-            helper.make_node("ReduceMean", ["pyramid_1"], ["mean_1"], keepdims=0),
-            helper.make_node("MatMul", ["boxes", "weights"], ["products"]),
-            helper.make_node("Unsqueeze", ["products", "axis"], ["rows"]),
-            helper.make_node("Add", ["rows", "mean_0"], ["sum"]),
-            helper.make_node("Add", ["sum", "mean_1"], ["region_embeddings"]),
-        ],
-        [_value("pyramid_0", 1, 3, 4, 4), _value("pyramid_1", 1, 3, 2, 2), _value("boxes", "n", 4)],
-        [_value("region_embeddings", "n", 1, 5)],
-        {"weights": WEIGHTS, "axis": np.array([1])},
-    )
-
-
-def _bundle(
-    folder: Path, encode: Model | bytes | None = None, regions: Model | bytes | None = None, **changes: Any
-) -> Bundle:
-    files = {
-        name: model if isinstance(model, bytes) else model.SerializeToString()
-        for name, model in (("encode.onnx", encode or encode_model()), ("regions.onnx", regions or regions_model()))
-    }
-    return open_bundle(write_fake_bundle(folder, files=files, **changes))
+from tests.helpers.tiny_graphs import (
+    LEVELS,
+    OWN,
+    PIXELS,
+    WEIGHTS,
+    Change,
+    Model,
+    add_input,
+    as_double,
+    drop_last_output,
+    encode_model,
+    free_side,
+    hidden_in_a_node,
+    n_boxes,
+    regions_model,
+    rename,
+    swap_levels,
+    three_rows_if_told,
+    tiny_bundle,
+    value_info,
+    with_weights_at,
+)
 
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> Iterator[OnnxRuntimeEncoder]:
-    encoder = OnnxRuntimeEncoder(_bundle(tmp_path), n_threads=1)
+    encoder = OnnxRuntimeEncoder(tiny_bundle(tmp_path), n_threads=1)
     yield encoder
     encoder.close()
-
-
-PIXELS = np.random.default_rng(0).standard_normal((1, 3, 8, 8), dtype=np.float32)
-LEVELS = (np.full((1, 3, 4, 4), 2, dtype=np.float32), np.full((1, 3, 2, 2), 3, dtype=np.float32))
-
-
-def _n_boxes(n: int) -> np.ndarray:
-    return np.tile(np.array([0.1, 0.2, 0.6, 0.8], dtype=np.float32), (n, 1))
 
 
 # --- what it computes -------------------------------------------------------------------------------------------------
@@ -113,10 +64,10 @@ def test_an_image_becomes_its_rows_and_levels(encoder: OnnxRuntimeEncoder) -> No
 
 @pytest.mark.parametrize("n", [1, 2, 100])
 def test_any_number_of_boxes_gives_as_many_embeddings(encoder: OnnxRuntimeEncoder, n: int) -> None:
-    embeddings = encoder.embed_regions(LEVELS, _n_boxes(n))
+    embeddings = encoder.embed_regions(LEVELS, n_boxes(n))
     assert embeddings.shape == (n, 1, 5)
     assert embeddings.dtype == np.float32
-    np.testing.assert_allclose(embeddings[:, 0], _n_boxes(n) @ WEIGHTS + 5, rtol=1e-5)
+    np.testing.assert_allclose(embeddings[:, 0], n_boxes(n) @ WEIGHTS + 5, rtol=1e-5)
 
 
 # --- contracts --------------------------------------------------------------------------------------------------------
@@ -136,62 +87,23 @@ def test_the_contracts_follow_the_manifest() -> None:
     assert [str(one) for one in regions.outputs] == ["region_embeddings float32 [n, 3, 7]"]
 
 
-def _rename(old: str, new: str) -> Change:
-    def change(model: Model) -> None:
-        for node in model.graph.node:
-            node.input[:] = [new if name == old else name for name in node.input]
-            node.output[:] = [new if name == old else name for name in node.output]
-        for value in (*model.graph.input, *model.graph.output):
-            value.name = new if value.name == old else value.name
-
-    return change
-
-
-def _swap_levels(model: Model) -> None:
-    first, second = model.graph.output[1], model.graph.output[2]
-    kept = onnx.ValueInfoProto()
-    kept.CopyFrom(first)
-    first.CopyFrom(second)
-    second.CopyFrom(kept)
-
-
-def _drop_last_output(model: Model) -> None:
-    del model.graph.output[-1]
-
-
-def _add_input(model: Model) -> None:
-    model.graph.input.append(_value("secret", 1))
-
-
-def _as_double(model: Model) -> None:
-    _rename("image_embeddings", "before")(model)
-    model.graph.node.append(helper.make_node("Cast", ["before"], ["image_embeddings"], to=TensorProto.DOUBLE))
-    model.graph.output[0].CopyFrom(_value("image_embeddings", 2, 5, kind=TensorProto.DOUBLE))
-
-
-def _free_side(model: Model) -> None:
-    model.graph.input[0].CopyFrom(_value("pixels", 1, 3, "height", "width"))
-    for number in (1, 2):
-        model.graph.output[number].CopyFrom(_value(f"pyramid_{number - 1}", 1, 3, "height", "width"))
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_rename("pixels", "image"), ["input image", "pixels float32 [1, 3, 8, 8]"]),
-        (_rename("pyramid_1", "p3"), ["output p3", "pyramid_1"]),
-        (_swap_levels, ["output pyramid_1", "pyramid_0"]),
-        (_drop_last_output, ["2 outputs (image_embeddings, pyramid_0)", "3"]),
-        (_add_input, ["2 inputs (pixels, secret)", "1"]),
-        (_as_double, ["image_embeddings is tensor(double)", "float32"]),
-        (_free_side, ["pixels", "height"]),
+        (rename("pixels", "image"), ["input image", "pixels float32 [1, 3, 8, 8]"]),
+        (rename("pyramid_1", "p3"), ["output p3", "pyramid_1"]),
+        (swap_levels, ["output pyramid_1", "pyramid_0"]),
+        (drop_last_output, ["2 outputs (image_embeddings, pyramid_0)", "3"]),
+        (add_input, ["2 inputs (pixels, secret)", "1"]),
+        (as_double, ["image_embeddings is tensor(double)", "float32"]),
+        (free_side, ["pixels", "height"]),
     ],
     ids=["input name", "output name", "order", "too few", "too many", "dtype", "free axis"],
 )
 def test_an_encode_graph_off_its_contract_is_refused_by_name(tmp_path: Path, change: Change, words: list[str]) -> None:
     model = encode_model()
     change(model)
-    bundle = _bundle(tmp_path, encode=model)
+    bundle = tiny_bundle(tmp_path, encode=model)
     with pytest.raises(BundleError) as refused:
         OnnxRuntimeEncoder(bundle)
     for word in ("encode.onnx", *words):
@@ -213,7 +125,7 @@ def test_an_encode_graph_off_its_contract_is_refused_by_name(tmp_path: Path, cha
     ids=["width", "image rows", "levels", "channels", "rows a region"],
 )
 def test_a_manifest_that_says_otherwise_is_refused(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
-    bundle = _bundle(tmp_path, **changes)
+    bundle = tiny_bundle(tmp_path, **changes)
     with pytest.raises(BundleError) as refused:
         OnnxRuntimeEncoder(bundle)
     for word in words:
@@ -222,21 +134,21 @@ def test_a_manifest_that_says_otherwise_is_refused(tmp_path: Path, changes: dict
 
 def test_a_region_graph_for_one_box_only_is_refused(tmp_path: Path) -> None:
     model = regions_model()
-    model.graph.input[2].CopyFrom(_value("boxes", 1, 4))
+    model.graph.input[2].CopyFrom(value_info("boxes", 1, 4))
     with pytest.raises(BundleError, match="boxes"):
-        OnnxRuntimeEncoder(_bundle(tmp_path, regions=model))
+        OnnxRuntimeEncoder(tiny_bundle(tmp_path, regions=model))
 
 
 @pytest.mark.parametrize("garbage", [b"x", b"GGUF" * 99, b"\x08\x08", bytes(1000)])
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, garbage: bytes) -> None:
-    bundle = _bundle(tmp_path, regions=garbage)
+    bundle = tiny_bundle(tmp_path, regions=garbage)
     with pytest.raises(BundleError, match=r"regions\.onnx"):
         OnnxRuntimeEncoder(bundle)
 
 
 def test_a_truncated_graph_is_refused(tmp_path: Path) -> None:
     whole = encode_model().SerializeToString()
-    bundle = _bundle(tmp_path, encode=whole[: len(whole) // 2])
+    bundle = tiny_bundle(tmp_path, encode=whole[: len(whole) // 2])
     with pytest.raises(BundleError, match=r"encode\.onnx"):
         OnnxRuntimeEncoder(bundle)
 
@@ -245,39 +157,15 @@ def test_an_operator_nobody_knows_is_refused(tmp_path: Path) -> None:
     model = encode_model()
     model.graph.node[2].op_type = "RunMyScript"
     with pytest.raises(BundleError, match="RunMyScript"):
-        OnnxRuntimeEncoder(_bundle(tmp_path, encode=model))
+        OnnxRuntimeEncoder(tiny_bundle(tmp_path, encode=model))
 
 
 # --- weights in other files -------------------------------------------------------------------------------------------
 
 
-def _with_weights_at(location: str, model: Model | None = None) -> Model:
-    """The encode graph whose weights lie in another file."""
-    model = model or encode_model()
-    tensor = model.graph.initializer[0]
-    raw = numpy_helper.to_array(tensor).tobytes()
-    for field in ("raw_data", "float_data"):
-        tensor.ClearField(field)
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", "0"), ("length", str(len(raw)))):
-        tensor.external_data.add(key=key, value=value)
-    return model
-
-
-def _hidden_in_a_node(location: str) -> Model:
-    """The same, with the tensor inside a Constant node instead of the list of weights."""
-    model = _with_weights_at(location)
-    tensor = model.graph.initializer.pop()
-    model.graph.node.insert(0, helper.make_node("Constant", [], ["weights"], value=tensor))
-    return model
-
-
-OWN = WEIGHTS[:2].tobytes()
-
-
 def test_weights_in_a_file_of_the_manifest_are_read(tmp_path: Path) -> None:
     files = {
-        "encode.onnx": _with_weights_at("weights.bin").SerializeToString(),
+        "encode.onnx": with_weights_at("weights.bin").SerializeToString(),
         "regions.onnx": regions_model().SerializeToString(),
         "weights.bin": OWN,
     }
@@ -302,7 +190,7 @@ class _AnyGraphLoads(ModuleType):
 
 
 @pytest.mark.parametrize("where", ["above", "absolute", "link", "linked folder", "unlisted"])
-@pytest.mark.parametrize("hide", [_with_weights_at, _hidden_in_a_node], ids=["weights", "constant"])
+@pytest.mark.parametrize("hide", [with_weights_at, hidden_in_a_node], ids=["weights", "constant"])
 @pytest.mark.parametrize("engine", ["installed", "old"])
 def test_weights_outside_the_manifest_are_never_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, hide: Callable[[str], Model], engine: str
@@ -321,7 +209,7 @@ def test_weights_outside_the_manifest_are_never_read(
         "linked folder": "folder/secret.bin",
         "unlisted": "unlisted.bin",
     }[where]
-    bundle = _bundle(tmp_path / "bundle", encode=hide(location))
+    bundle = tiny_bundle(tmp_path / "bundle", encode=hide(location))
     if engine == "old":
         monkeypatch.setitem(sys.modules, "onnxruntime", _AnyGraphLoads("onnxruntime"))
     with pytest.raises(BundleError):
@@ -341,10 +229,10 @@ def test_an_image_that_gives_no_number_is_refused_by_the_outputs_name(encoder: O
 
 def test_one_bad_cell_of_a_level_is_refused_by_its_name(tmp_path: Path) -> None:
     model = encode_model()
-    _rename("pyramid_1", "before")(model)
+    rename("pyramid_1", "before")(model)
     model.graph.output[2].name = "pyramid_1"
     model.graph.node.append(helper.make_node("Log", ["before"], ["pyramid_1"]))
-    encoder = OnnxRuntimeEncoder(_bundle(tmp_path, encode=model))
+    encoder = OnnxRuntimeEncoder(tiny_bundle(tmp_path, encode=model))
     pixels = np.ones((1, 3, 8, 8), dtype=np.float32)
     encoder.encode(pixels)
     pixels[:, 2, 4:, 4:] = -1
@@ -357,36 +245,21 @@ def test_regions_that_are_no_numbers_are_refused_by_name(encoder: OnnxRuntimeEnc
     level = LEVELS[0].copy()
     level[0, 0, 0, 0] = bad
     with pytest.raises(NumericError, match="region_embeddings"):
-        encoder.embed_regions((level, LEVELS[1]), _n_boxes(2))
+        encoder.embed_regions((level, LEVELS[1]), n_boxes(2))
 
 
 def test_a_failure_of_the_engine_is_ours(encoder: OnnxRuntimeEncoder) -> None:
     with pytest.raises(EngineError, match="ONNX Runtime failed"):
-        encoder.embed_regions(LEVELS[:1], _n_boxes(1))
+        encoder.embed_regions(LEVELS[:1], n_boxes(1))
     with pytest.raises(EngineError, match="ONNX Runtime failed"):
         encoder.encode(np.zeros((1, 3, 4, 4), dtype=np.float32))
-
-
-def _three_rows_if_told(model: Model) -> None:
-    """Declared as two rows; how many there really are depends on the pixels."""
-    del model.graph.node[2:]
-    model.graph.node.extend(
-        [
-            helper.make_node("ReduceMax", ["pixels"], ["most"], axes=[0, 1, 2, 3], keepdims=0),
-            helper.make_node("Cast", ["most"], ["whole"], to=TensorProto.INT64),
-            helper.make_node("Unsqueeze", ["whole", "axis"], ["end"]),
-            helper.make_node("Slice", ["all", "axis", "end"], ["image_embeddings"]),
-        ]
-    )
-    model.graph.initializer.append(numpy_helper.from_array(WEIGHTS, "all"))
-    model.graph.initializer.append(numpy_helper.from_array(np.array([0]), "axis"))
 
 
 def test_rows_other_than_promised_are_caught_when_they_come(tmp_path: Path) -> None:
     """What a graph declares is its maker's word: only the rows that come out are a fact."""
     model = encode_model()
-    _three_rows_if_told(model)
-    encoder = OnnxRuntimeEncoder(_bundle(tmp_path, encode=model))
+    three_rows_if_told(model)
+    encoder = OnnxRuntimeEncoder(tiny_bundle(tmp_path, encode=model))
     assert encoder.encode(np.full((1, 3, 8, 8), 2, dtype=np.float32)).image_embeddings.shape == (2, 5)
     with pytest.raises((EngineError, BundleError), match="image_embeddings"):
         encoder.encode(np.full((1, 3, 8, 8), 3, dtype=np.float32))
@@ -398,14 +271,14 @@ def test_a_closed_encoder_says_so(encoder: OnnxRuntimeEncoder) -> None:
     with pytest.raises(EngineError, match="closed"):
         encoder.encode(PIXELS)
     with pytest.raises(EngineError, match="closed"):
-        encoder.embed_regions(LEVELS, _n_boxes(1))
+        encoder.embed_regions(LEVELS, n_boxes(1))
 
 
 # --- the engine itself ------------------------------------------------------------------------------------------------
 
 
 def test_a_missing_engine_names_the_pip_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    bundle = _bundle(tmp_path)
+    bundle = tiny_bundle(tmp_path)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(EngineMissingError, match="cannot be imported") as missing:
         OnnxRuntimeEncoder(bundle)
@@ -424,7 +297,7 @@ def test_an_engine_of_which_a_part_was_removed_names_the_repair(monkeypatch: pyt
 
 def _bundle_with_a_subfolder(folder: Path, location: str) -> Bundle:
     """``sub/encode.onnx`` names ``location``; the manifest lists ``weights.bin`` at the top."""
-    content = _with_weights_at(location).SerializeToString()
+    content = with_weights_at(location).SerializeToString()
     files = {"encode.onnx": content, "regions.onnx": regions_model().SerializeToString(), "weights.bin": OWN}
     write_fake_bundle(folder, files=files, vision__encode=entry("sub/encode.onnx", content))
     (folder / "sub").mkdir()

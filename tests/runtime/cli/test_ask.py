@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gpt4roi_runtime import storage
+from gpt4roi_runtime.backends.openvino_cache import CompiledCache
 from tests.runtime.cli.conftest import Run, assert_refused
 
 CUP = ("--region", "165,10,415,300")
@@ -42,6 +43,16 @@ class TestAnswers:
         assert account["settings"]["seed"] == 7
         assert account["prompt"].count("<bbox>") == 2
         assert "onnx" in account["engines"]["vision"].lower()
+
+    def test_another_vision_engine_can_be_named(
+        self, run: Run, sample_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
+        monkeypatch.setattr("gpt4roi_runtime.backends.openvino_graph.CompiledCache", lambda _: CompiledCache(tmp_path))
+        named = ("--vision-backend", "openvino", "--vision-precision", "f32")
+        result = run("ask", sample_photo, *CUP, QUESTION, "--json", "--max-tokens", "4", *named)
+        assert json.loads(result.stdout)["engines"]["vision"].startswith("OpenVINO")
+        assert result.stderr == ""
 
     def test_json_and_text_are_the_same_answer(self, run: Run, sample_photo: Path) -> None:
         text = run("ask", sample_photo, *CUP, QUESTION).stdout

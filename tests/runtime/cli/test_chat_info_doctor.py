@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gpt4roi_runtime.backends.vision_choice import Measured, VisionChoice, machine_identity
+from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.events import Done
 from gpt4roi_runtime.llm.decoder import Sampling
 from gpt4roi_runtime.worker.client import WorkerPipeline
@@ -139,3 +141,20 @@ def test_doctor_finds_both_engines_and_the_bundle(run: Run, bundle_dir: Path) ->
     assert "yes llama.cpp" in result.stdout
     assert f"yes {bundle_dir}" in result.stdout
     assert "TensorRT: not installed" in result.stdout
+
+
+def test_doctor_measures_the_vision_engines_once_and_says_so_later(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def really_fast(bundle: Bundle, **_: object) -> VisionChoice:
+        found = Measured("openvino", "bf16", "OpenVINO 1.2 (CPU, bf16)", encode_s=0.5)
+        return VisionChoice(1, bundle.id, machine_identity(), n_threads=2, chosen=0, measured=(found,))
+
+    monkeypatch.setattr("gpt4roi_runtime.backends.vision_choice.platformdirs.user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr("gpt4roi_runtime.cli.doctor.find_engines", lambda: ())
+    monkeypatch.setattr("gpt4roi_runtime.cli.doctor.tune_vision", really_fast)
+    assert "ONNX Runtime runs it" in run("doctor").stdout
+    for words in (("doctor", "--tune"), ("doctor",)):
+        shown = run(*words).stdout
+        assert "OpenVINO bf16 runs it" in shown
+        assert "OpenVINO 1.2 (CPU, bf16): encode 0.500 s" in shown

@@ -1,11 +1,11 @@
-"""What this machine's processor can do, which decides the last bits of what engines compute; knows no engine."""
+"""What the processor can do, in the system's own words: it decides the last bits of what engines compute, and how fast."""
 
 import platform
 from pathlib import Path
 
 
-def cpu_features() -> str:
-    """What the first processor can do, in the system's words."""
+def processor_features() -> str:
+    """Name and features of the first processor."""
     kinds = ("model name", "flags", "Features", "CPU part")
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
@@ -17,3 +17,11 @@ def cpu_features() -> str:
     except OSError:  # not Linux
         return f"{platform.machine()} {platform.processor()}"
     return "".join(line for line in first if line.startswith(kinds))
+
+
+def processor_name() -> str:
+    """What a person calls it."""
+    for line in processor_features().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,38 @@
+"""Loads the vision half by the engine that was chosen; knows no measurement."""
+
+from pathlib import Path
+
+from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
+from gpt4roi_runtime.backends.onnxruntime_detector import OnnxRuntimeDetector
+from gpt4roi_runtime.backends.openvino import OpenVinoEncoder
+from gpt4roi_runtime.backends.openvino_detector import OpenVinoDetector
+from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
+from gpt4roi_runtime.backends.vision_settings import VisionEngine, VisionSettings
+from gpt4roi_runtime.bundle import manifest as nouns
+from gpt4roi_runtime.bundle.folder import Bundle
+from gpt4roi_runtime.vision.detector import Detector
+from gpt4roi_runtime.vision.encoder import Encoder
+
+
+def open_encoder(bundle: Bundle, engine: VisionEngine, n_threads: int) -> Encoder:
+    """Load the two graphs of a bundle whose files were checked.
+
+    Raises:
+        BundleError: A graph is not what the manifest says.
+        EngineError: The engine is missing or fails.
+    """
+    if engine.backend == "openvino":
+        return OpenVinoEncoder(bundle, OpenVinoSettings(engine.precision, n_threads, engine.device))
+    return OnnxRuntimeEncoder(bundle, n_threads=n_threads)
+
+
+def open_detector(graph: Path, how: nouns.Detector, settings: VisionSettings, n_threads: int) -> Detector:
+    """Load the graph that proposes boxes; by ONNX Runtime unless another engine was asked for by name.
+
+    Raises:
+        BundleError: The graph is not what the manifest says.
+        EngineError: The engine is missing or fails.
+    """
+    if settings.backend == "openvino":
+        return OpenVinoDetector(graph, how, OpenVinoSettings("f32", n_threads, settings.device))
+    return OnnxRuntimeDetector(graph, how, n_threads=n_threads)
