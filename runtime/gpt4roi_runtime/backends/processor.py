@@ -1,4 +1,4 @@
-"""What the processor can do, in the system's own words: it decides the last bits of what engines compute, and how fast."""
+"""What the processor can do, in the system's words: it decides the last bits of what engines compute, and how fast."""
 
 import platform
 from pathlib import Path
