@@ -23,6 +23,7 @@ from gpt4roi_runtime.backends.openvino_library import (
     check_device,
     computes_bf16,
     import_openvino,
+    new_core,
     openvino_version,
     words_of,
 )
@@ -65,7 +66,7 @@ class OpenVinoGraph:
         weight_files: Collection[Path] = (),
     ) -> None:
         openvino = import_openvino()
-        core = openvino.Core()
+        core = new_core(openvino)
         check_device(core, settings.device)
         precision = _precision(core, settings)
         self.engine = f"OpenVINO {openvino_version()} ({', '.join(filter(None, (settings.device, precision)))})"

@@ -6,6 +6,7 @@ which pip does. Nothing here needs the converter, so it is never loaded.
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -42,6 +43,22 @@ def openvino_version() -> str:
         EngineMissingError: It is not installed.
     """
     return str(import_openvino().get_version()).partition("-")[0]
+
+
+def new_core(openvino: Any) -> Any:
+    """A core whose plugins are loaded.
+
+    Its plugin for processors gives the thread that loads it a stack for signals, and unmaps that with itself, from
+    whichever thread: the next Ctrl-C would end the process. So the thread that loads it is one that ends.
+    """
+
+    def load() -> Any:
+        core = openvino.Core()
+        _ = core.available_devices  # asks every plugin, and so loads them
+        return core
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="openvino-load") as pool:
+        return pool.submit(load).result()
 
 
 def computes_bf16(core: Any, device: str = CPU) -> bool:

@@ -22,6 +22,7 @@ from gpt4roi_runtime.image import load_image
 from gpt4roi_runtime.vision.encoder import Encoder
 from gpt4roi_runtime.vision.preprocess import preprocess
 from tests.helpers.bundles import entry, write_fake_bundle
+from tests.helpers.child import run_child
 from tests.helpers.detectors import one_bin, write_detector_bundle
 from tests.helpers.tiny_graphs import (
     LEVELS,
@@ -478,3 +479,28 @@ def test_the_embedded_model_is_the_same_in_both_engines(bundle_dir: Path, sample
     most = candidate.embed_regions(seen.pyramid, np.repeat(boxes[:1], bundle.manifest.vision.max_regions, axis=0))
     assert len(most) == bundle.manifest.vision.max_regions
     candidate.close()
+
+
+_INTERRUPTED = """
+import gc, signal, sys
+from pathlib import Path
+from gpt4roi_runtime.backends.openvino import OpenVinoEncoder
+from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
+from gpt4roi_runtime.bundle.folder import open_bundle
+
+folder, cache = map(Path, sys.argv[1:])
+encoder = OpenVinoEncoder(open_bundle(folder), OpenVinoSettings(precision="f32", n_threads=1, cache_folder=cache))
+encoder.close()
+del encoder
+gc.collect()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_after_it_was_freed_is_an_interrupt(tmp_path: Path) -> None:
+    tiny_bundle(tmp_path / "bundle")
+    child = run_child(_INTERRUPTED, str(tmp_path / "bundle"), str(tmp_path / "cache"))
+    assert (child.returncode, child.stdout.strip()) == (0, "interrupted"), child.stderr
