@@ -412,7 +412,7 @@ class Controller:
             request = requests.ask(next(self._ids), prompt, self.preferences)
             self._running = (request.id, waiting.id)
             self._worker.send(request)
-            self.replace(talk.hear(self.session, waiting.id, ""))
+            self.replace(talk.start(self.session, waiting.id))
         self._notify("status")
 
     # -- what the process says -----------------------------------------------------------------------------------

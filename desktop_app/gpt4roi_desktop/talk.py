@@ -68,6 +68,21 @@ def again(session: Session, exchange_id: int) -> Session:
     return _with(session, Exchange(exchange.id, exchange.question, asked, of=exchange.of))
 
 
+def start(session: Session, exchange_id: int) -> Session:
+    """An exchange that the model is asked now: its boxes are those of when it was asked, its numbers those of now.
+
+    The model is told today's numbers, so ``region1`` in its answer has to be read by them; a replay tells its own.
+    """
+    exchange = session.exchange(exchange_id)
+    if exchange is None:
+        return session
+    asked = tuple(
+        each if exchange.of else replace(each, number=session.number_of(each.region_id) or each.number)
+        for each in exchange.asked
+    )
+    return _with(session, replace(exchange, asked=asked, state="streaming"))
+
+
 def hear(session: Session, exchange_id: int, text: str) -> Session:
     """More text of an answer; it is streaming from now on."""
     exchange = session.exchange(exchange_id)
@@ -101,7 +116,10 @@ def requeue(session: Session, exchange_id: int) -> Session:
 
 
 def prompt_of(session: Session, exchange_id: int) -> Prompt | None:
-    """What the model is given for an exchange, or None where a region of the question was deleted."""
+    """What the model is given for an exchange, or None where a region of the question was deleted.
+
+    The boxes are those of when it was asked: what is recorded must be what the model saw, however long it waited.
+    """
     exchange = session.exchange(exchange_id)
     if exchange is None:
         return None
@@ -112,7 +130,7 @@ def prompt_of(session: Session, exchange_id: int) -> Prompt | None:
     for turn in turns:
         ids += chips_of(turn.question)
     numbers = {region_id: session.number_of(region_id) for region_id in ids}
-    boxes = {region.id: region.box for region in session.regions}
+    boxes = _boxes_for(session, exchange)
     return Prompt(
         question=as_text(session, exchange.question),
         regions={number: boxes[region_id] for region_id, number in numbers.items() if number is not None},
@@ -127,9 +145,11 @@ def memory(session: Session, exchange_id: int) -> tuple[Exchange, ...]:
     questions know nothing of one another.
     """
     dialogue = session.dialogue_of(exchange_id)
-    if dialogue is None or dialogue.kind == "survey":
+    exchange = session.exchange(exchange_id)
+    if dialogue is None or exchange is None or dialogue.kind == "survey":
         return ()
-    return tuple(turn for turn in answered_before(dialogue, exchange_id) if _holds(session, turn))
+    boxes = _boxes_for(session, exchange)
+    return tuple(turn for turn in answered_before(dialogue, exchange_id) if _holds(turn, boxes))
 
 
 def answered_before(dialogue: Dialogue, exchange_id: int) -> tuple[Exchange, ...]:
@@ -177,8 +197,13 @@ def meant_by(session: Session, question: Question) -> tuple[Asked, ...]:
     )
 
 
-def _holds(session: Session, turn: Exchange) -> bool:
-    boxes = {region.id: region.box for region in session.regions}
+def _boxes_for(session: Session, exchange: Exchange) -> dict[int, Box]:
+    """Boxes by region: an exchange's own as they were when it was asked, the others as they are."""
+    now = {region.id: region.box for region in session.regions}
+    return now | {asked.region_id: asked.box for asked in exchange.asked}
+
+
+def _holds(turn: Exchange, boxes: dict[int, Box]) -> bool:
     return all(boxes.get(asked.region_id) == asked.box for asked in turn.asked)
 
 

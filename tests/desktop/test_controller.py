@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt4roi_desktop import edits, replay, session_file
+from gpt4roi_desktop import edits, replay, session_file, surveys, talk
 from gpt4roi_desktop.controller import Change, Controller
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Chip, Exchange
@@ -366,6 +366,35 @@ class TestSurveysAndReplays:
         session = ready.controller.session
         assert session is not None
         assert [row.state for row in session.of_kind("survey")[0].exchanges] == ["stopped"] * 3
+
+    def test_a_box_that_is_moved_while_its_row_waits(self, ready: Desk) -> None:
+        """What the model is asked is what is recorded; a row that is asked again takes the box as it is by then."""
+        first, second = ready.draw(BOX, Box(70, 10, 90, 60))
+        ready.controller.ask_each(("What is ", Chip(first), "?"))
+        assert ready.controller.session is not None
+        ready.controller.replace(edits.reshape(ready.controller.session, {second: Box(0, 0, 9, 9)}))
+        ready.worker.answer("a cup")
+        assert ready.worker.last(m.Ask).regions == {2: (70, 10, 90, 60)}
+        ready.worker.answer("a mug")
+        (survey,) = ready.controller.session.of_kind("survey")
+        assert [row.box_px for row in surveys.captions_of(ready.controller.session, survey)] == [
+            BOX.xyxy,
+            (70, 10, 90, 60),
+        ]
+        ready.controller.ask_again(survey.exchanges[1].id)
+        assert ready.worker.last(m.Ask).regions == {2: (0, 0, 9, 9)}
+        assert ready.exchange(survey.exchanges[1].id).asked[0].box == Box(0, 0, 9, 9)
+
+    def test_a_box_that_is_renumbered_while_its_question_waits(self, ready: Desk) -> None:
+        first, second = ready.draw(BOX, Box(70, 10, 90, 60))
+        ready.ask(first)
+        waiting = ready.ask(second)
+        assert ready.controller.session is not None
+        ready.controller.replace(edits.renumber(ready.controller.session, second, 1))
+        ready.worker.answer("a cup")
+        assert ready.worker.last(m.Ask).question == "What is <region1>?"
+        ready.worker.answer("region1 is a mug")
+        assert Chip(second) in talk.answer_parts(ready.exchange(waiting))
 
     def test_the_models_own_words_are_refused_for_every_box(self, ready: Desk) -> None:
         ids = ready.draw(BOX)

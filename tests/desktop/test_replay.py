@@ -61,6 +61,21 @@ def test_it_asks_about_the_boxes_of_then() -> None:
     assert prompt.history == (Turn("What is <region1>?", "region1 is a mug"),)
 
 
+def test_a_box_that_is_moved_and_renumbered_while_its_replay_waits() -> None:
+    state = replay.begin(talked())
+    _, two = (region.id for region in state.regions)
+    first = replay.pairs(state)[0].now
+    state = edits.renumber(edits.reshape(state, {two: Box(1, 1, 9, 9)}), two, 1)
+    state = talk.start(state, first.id)
+    assert (started := state.exchange(first.id)) is not None
+    assert started.asked == first.asked
+    state = talk.finish(state, first.id, "region1 is a mug", TIMING)
+    prompt = replay.prompt_of(state, replay.pairs(state)[1].now.id)
+    assert prompt is not None
+    assert prompt.question == "Is <region2> like <region1>?"
+    assert prompt.regions == {1: Box(0, 0, 20, 20), 2: Box(30, 30, 60, 60)}
+
+
 def test_a_turn_about_another_box_of_the_same_region_is_left_out() -> None:
     state = edits.add(session(), [Box(0, 0, 20, 20)])
     (one,) = (region.id for region in state.regions)

@@ -42,6 +42,18 @@ def test_a_turn_about_a_box_that_was_moved_or_deleted_is_not_remembered() -> Non
     assert len(talk.memory(state, exchange)) == 1
 
 
+def test_a_question_that_waits_keeps_its_boxes_and_the_turns_about_them() -> None:
+    state, _ = asked(two(), 1, "a cup")
+    first = state.regions[0].id
+    state, exchange = talk.ask(state, ("And ", Chip(first), "?"))
+    state = edits.reshape(state, {first: Box(5, 5, 25, 25)})
+    assert talk.prompt_of(state, exchange) == talk.Prompt(
+        "And <region1>?", {1: A}, (Turn("What is <region1>?", "a cup"),)
+    )
+    state, later = talk.ask(state, ("Now ", Chip(first), "?"))
+    assert talk.prompt_of(state, later) == talk.Prompt("Now <region1>?", {1: Box(5, 5, 25, 25)}, ())
+
+
 def test_renumbering_renames_questions_and_answers() -> None:
     state, first = asked(two(), 1, "Region 1 is a cup, region7 is not.")
     state = edits.renumber(state, state.regions[0].id, 2)
