@@ -298,21 +298,22 @@ class Controller:
         return exchange_id
 
     def ask_each(self, question: Question) -> int:
-        """Ask about every region in turn; what is typed meanwhile goes before what still waits.
+        """Ask about every region that is shown in turn; what is typed meanwhile goes before what still waits.
 
         Returns:
             The survey's id.
 
         Raises:
-            InputError: There is no photo or region, the question mentions none or several, or it holds the model's
-                own words.
+            InputError: There is no photo or no region that is shown, the question mentions none or several, or it
+                holds the model's own words.
         """
         if self.session is None:
             raise QuestionError("there is no photo to ask about", "Open one first.")
         question = chipped(question, self.session)
         session, survey_id = surveys.ask_each(self.session, question)
         for number, region in enumerate(session.regions, 1):
-            check_dialogue([talk.as_text(session, surveys.about(question, region.id))], [number])
+            if not region.hidden:
+                check_dialogue([talk.as_text(session, surveys.about(question, region.id))], [number])
         self.replace(session)
         self._pump()
         return survey_id

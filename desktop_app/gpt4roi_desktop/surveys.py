@@ -1,4 +1,4 @@
-"""One question asked of every region: how it is laid out, and its answers as a file. Knows no model and no table.
+"""One question asked of every region that is shown: how it is laid out, and its answers as a file. Knows no model and no table.
 
 A survey is a dialogue of its own kind: a row is an exchange, and no row knows of another.
 """
@@ -26,22 +26,25 @@ LAYOUTS: dict[str, Layout] = {
 def ask_each(session: Session, question: Question) -> tuple[Session, int]:
     """A survey whose rows wait; the box that the question mentions stands for each region in turn.
 
+    Hidden regions are left out, as nobody sees what their rows are about; locked ones are asked about as any other.
+
     Returns:
         The session, and the survey's id.
 
     Raises:
-        QuestionError: There is no region, or the question mentions none or several.
+        QuestionError: There is no region, all are hidden, or the question mentions none or several.
     """
     if not session.regions:
         raise QuestionError("there is no box to ask about", "Draw one, or let boxes be suggested.")
+    shown = [region for region in session.regions if not region.hidden]
+    if not shown:
+        raise QuestionError("every box is hidden", "Show those that are meant: choose them in the list and press H.")
     if len(chips_of(question)) != 1:
         raise QuestionError(
             "a question to all boxes has to mention one box", "Mention one with @; it stands for each in turn."
         )
     survey_id = session.next_id
-    rows = tuple(
-        _row(session, survey_id + place, about(question, region.id)) for place, region in enumerate(session.regions, 1)
-    )
+    rows = tuple(_row(session, survey_id + place, about(question, region.id)) for place, region in enumerate(shown, 1))
     return talk.insert(session, Dialogue(survey_id, rows, "survey"), 1 + len(rows)), survey_id
 
 

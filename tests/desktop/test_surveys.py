@@ -65,6 +65,30 @@ def test_without_boxes_there_is_nothing_to_ask_about() -> None:
         surveys.ask_each(session(), ("What?",))
 
 
+def test_hidden_boxes_are_left_out_and_locked_ones_are_not() -> None:
+    state = three()
+    first, second, third = (region.id for region in state.regions)
+    state = edits.lock(edits.hide(state, [first]), [third])
+    state, survey = asked(state)  # the hidden one is mentioned: it stands for the others all the same
+    assert [chips_of(row.question) for row in survey.exchanges] == [(second,), (third,)]
+    assert [row.asked[0].number for row in survey.exchanges] == [2, 3]
+    assert state.next_id > max(row.id for row in survey.exchanges)
+
+
+def test_a_box_that_is_hidden_later_keeps_its_row() -> None:
+    state, survey = asked(three())
+    state = edits.hide(state, [state.regions[1].id])
+    assert talk.prompt_of(state, survey.exchanges[1].id) is not None
+    assert len(surveys.captions_of(state, survey)) == 3
+
+
+def test_where_every_box_is_hidden_it_is_refused() -> None:
+    state = three()
+    with pytest.raises(QuestionError, match="hidden") as refused:
+        asked(edits.hide(state, [region.id for region in state.regions]))
+    assert "Show" in refused.value.advice
+
+
 class TestExport:
     def answered(self) -> tuple[Session, Dialogue]:
         state, survey = asked(three())

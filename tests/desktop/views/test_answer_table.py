@@ -28,6 +28,12 @@ def cells(desk: Desk, column: int) -> list[str]:
     return [model.index(row, column).data() for row in range(model.rowCount())]
 
 
+def spoken(desk: Desk) -> list[str]:
+    """The boxes of the rows, which are painted as chips."""
+    model = desk.window.answers.table.model()
+    return [model.index(row, 0).data(Qt.ItemDataRole.AccessibleTextRole) for row in range(model.rowCount())]
+
+
 def answer(desk: Desk, text: str) -> None:
     """Answer the question that is being asked, and wait until that is known."""
     number = desk.worker.last(m.Ask).id
@@ -49,8 +55,7 @@ def test_all_boxes_into_a_table(two: Desk) -> None:
     assert cells(two, 4) == ["0.25 s", "0.25 s"]
     assert two.window.answers.progress.text() == "2 of 2"
     assert not two.window.answers.stop_button.isEnabled()
-    spoken = two.window.answers.table.model().index(1, 0).data(Qt.ItemDataRole.AccessibleTextRole)
-    assert spoken == "Region: 2"
+    assert spoken(two) == ["Region: 1", "Region: 2"]
     assert two.chat.view_of(two.session.exchanges()[0].id) is None  # the chat is for what was typed
 
 
@@ -66,6 +71,20 @@ def test_the_typed_question_goes_to_every_box(two: Desk) -> None:
 def test_without_a_box_in_the_question_it_says_so(two: Desk) -> None:
     two.press(KEY.Key_Return, CONTROL)
     assert "mention one box" in two.window.notice.words.text()
+
+
+@pytest.mark.parametrize("quick", [0, 1])
+def test_hidden_boxes_are_not_asked_about(two: Desk, quick: int) -> None:
+    first, second = two.session.regions
+    two.window.boxes.hide({first.id})
+    two.chat.each.menu().actions()[quick].trigger()
+    assert spoken(two) == ["Region: 2"]
+    answer(two, "a mug")
+    two.window.boxes.hide({second.id})
+    two.chat.each.menu().actions()[quick].trigger()
+    assert "hidden" in two.window.notice.words.text()
+    assert two.worker.count(m.Ask) == 1
+    assert two.window.answers.choice.count() == 1
 
 
 def test_a_row_chooses_its_box(two: Desk) -> None:
@@ -127,6 +146,5 @@ def test_a_deleted_box_leaves_its_row(two: Desk) -> None:
     answer(two, "a mug")
     two.click(50, 30)
     two.press(KEY.Key_Delete)
-    spoken = two.window.answers.table.model().index(0, 0).data(Qt.ItemDataRole.AccessibleTextRole)
-    assert spoken == "Region: \N{MULTIPLICATION SIGN}"
+    assert spoken(two)[0] == "Region: \N{MULTIPLICATION SIGN}"
     assert cells(two, 2) == ["a cup", "a mug"]
