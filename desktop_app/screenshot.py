@@ -139,6 +139,7 @@ def main() -> int:
         QTest.qWait(300)  # one more paint: there is no signal for "everything is on the screen"
         window.grab().save(str(options.output))
         window.close()
+        window.bridge.join()
     return 0
 
 

@@ -38,7 +38,9 @@ def run(image: Path | None, bundle: Path) -> int:
     window.show()
     window.controller.open_model(_chosen(bundle, window.controller.preferences))
     window.files.open_path(image or window.files.last_photo() or sample_photo())
-    return application.exec()
+    status = application.exec()
+    window.bridge.join()
+    return status
 
 
 def _chosen(bundle: Path, preferences: Preferences) -> Path:

@@ -169,7 +169,7 @@ class Controller:
         self._notify("status")
 
     def close(self) -> None:
-        """Remember the session and end the process."""
+        """Remember the session and end the process, both aside: neither keeps the window waiting."""
         self.keep()
         self._drop_worker()
 
@@ -514,7 +514,7 @@ class Controller:
         worker, self._worker = self._worker, None
         self.model, self._image_ready, self._running, self._proposing = None, False, None, 0
         if worker is not None:
-            worker.close()
+            self._threads.aside(worker.close, lambda _: None, self._complain)  # one that does not go takes seconds
 
 
 def _next_waiting(session: Session) -> Exchange | None:

@@ -1,4 +1,4 @@
-"""One question asked of every region that is shown: how it is laid out, and its answers as a file. Knows no model and no table.
+"""One question asked of every region: how it is laid out, and its answers as a file. Knows no model and no table.
 
 A survey is a dialogue of its own kind: a row is an exchange, and no row knows of another.
 """

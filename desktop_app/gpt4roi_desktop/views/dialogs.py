@@ -38,6 +38,11 @@ class Dialogs(QObject):
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 
+    def close(self) -> None:
+        """Close what is open, as with Esc: the camera's light must not outlive the window."""
+        for dialog in self._window.findChildren(QDialog):
+            dialog.reject()
+
     def settings(self) -> None:
         """Change the preferences."""
         dialog = SettingsDialog(self._controller.preferences, parent=self._window)

@@ -306,10 +306,11 @@ class Window(QMainWindow):
             self.dialogs.choose_model()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
-        """Remember everything, end the model's process."""
+        """Remember everything, end the model's process; what takes long is left to ``bridge.join``."""
         self.settings.setValue("geometry", self.saveGeometry())
         self.settings.setValue("state", self.saveState())
         self._keep.stop()
+        self.dialogs.close()
         self.hide()
         self.controller.close()
         self.bridge.close()

@@ -48,4 +48,4 @@ def desk(qtbot: object, tmp_path: Path) -> "Iterator[Desk]":
     desk = Desk(qtbot, tmp_path)  # type: ignore[arg-type]
     desk.open()
     yield desk
-    desk.window.close()
+    desk.close()

@@ -46,6 +46,11 @@ class Desk:
         self.workers.last.open_image()
         self.qtbot.waitUntil(lambda: self.window.controller.stage == "ready")
 
+    def close(self) -> None:
+        """Close the window and wait for what is then done aside."""
+        self.window.close()
+        self.window.bridge.join()
+
     def open_photo(self, path: Path) -> None:
         with self.qtbot.waitSignal(self.canvas.zoomed):
             self.window.files.open_path(path)

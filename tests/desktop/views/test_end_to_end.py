@@ -35,7 +35,7 @@ def real(
     desk.window.controller.open_model(bundle_dir)
     desk.open_photo(sample_photo.with_name("astronaut.jpg"))
     yield desk
-    desk.window.close()
+    desk.close()
 
 
 def test_draw_ask_read(real: Desk) -> None:

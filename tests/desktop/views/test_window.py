@@ -315,14 +315,6 @@ def test_a_killed_model_is_said_and_restarted(two: Desk) -> None:
     assert not two.window.notice.isVisible()
 
 
-def test_closing_during_an_answer(two: Desk) -> None:
-    two.qtbot.mouseClick(two.chat.what, LEFT)
-    two.window.close()
-    assert two.worker.closed
-    assert two.window.places.autosaved(two.session.photo.sha256).exists()
-    two.worker.answer("late")
-
-
 def test_the_sheet_of_keys(desk: Desk) -> None:
     desk.press(KEY.Key_Question)
     sheet = desk.window.findChild(ShortcutSheet)
