@@ -19,7 +19,16 @@ from gpt4roi_runtime.bundle.manifest import TextPiece
 from gpt4roi_runtime.errors import InputError, SettingsError
 from gpt4roi_runtime.events import Done
 from gpt4roi_runtime.geometry import Box
-from gpt4roi_runtime.llm.decoder import AnswerToken, CancelCheck, DecodedToken, DecoderInfo, Prefilled, Sampling
+from gpt4roi_runtime.llm.decoder import (
+    Allowed,
+    AnswerToken,
+    CancelCheck,
+    DecodedToken,
+    DecoderInfo,
+    Prefilled,
+    Sampling,
+    Scores,
+)
 from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
 from gpt4roi_runtime.prompt import Turn, mentions
 from gpt4roi_runtime.vision.encoder import ImageFeatures
@@ -74,8 +83,21 @@ class Scripted:
     ) -> Iterator[AnswerToken]:
         raise NotImplementedError
 
-    def decode(self, sampling: Sampling, max_tokens: int, cancel: CancelCheck) -> Iterator[DecodedToken]:
+    def decode(
+        self,
+        sampling: Sampling,
+        max_tokens: int,
+        cancel: CancelCheck,
+        *,
+        allowed: Allowed | None = None,
+        n_top: int | None = None,
+    ) -> Iterator[DecodedToken]:
         yield DecodedToken(0, self.answer.encode())
+
+    def score(
+        self, rows: EmbeddingRows, texts: Sequence[Sequence[int]], cancel: CancelCheck, n_prefix: int = 0
+    ) -> Scores:
+        raise NotImplementedError
 
     def close(self) -> None:
         pass

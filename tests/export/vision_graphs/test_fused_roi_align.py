@@ -81,7 +81,7 @@ def test_the_scales_are_the_levels_sides(regions: onnx.ModelProto) -> None:
 
 @pytest.mark.bundle
 def test_levels_that_are_computed_are_refused(bundle_dir: Path) -> None:
-    with pytest.raises(BundleError, match="5 RoiAligns, not 1 to 4"):
+    with pytest.raises(BundleError, match="is no input of the graph"):
         with_pyramid_roi_align(onnx.load(bundle_dir / "regions.onnx"))
 
 
