@@ -762,6 +762,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>One moment …</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>{0} by {0} pixels, made of {1} by {2}; {3} by {3} cells of features.</source>
         <translation type="unfinished"></translation>
     </message>

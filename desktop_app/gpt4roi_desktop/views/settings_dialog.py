@@ -53,6 +53,7 @@ class SettingsDialog(QDialog):
         whole.addWidget(self._engines())
         whole.addWidget(self._answers())
         whole.addWidget(self._buttons())
+        self._align()
         self.show_preferences(preferences)
 
     def _engines(self) -> QGroupBox:
@@ -84,6 +85,13 @@ class SettingsDialog(QDialog):
             field.setMinimumWidth(180)
             form.addRow(words, field)
         return group
+
+    def _align(self) -> None:
+        """Fields of all groups below one another."""
+        labels = [label for label in self.findChildren(QLabel) if label.buddy() is not None]
+        widest = max(label.sizeHint().width() for label in labels)
+        for label in labels:
+            label.setMinimumWidth(widest)
 
     def _buttons(self) -> QDialogButtonBox:
         kinds = QDialogButtonBox.StandardButton

@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QCoreApplication, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHideEvent, QImage, QPainter, QPaintEvent, QPen, QShowEvent
-from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from gpt4roi_desktop.looking import Looking
 from gpt4roi_desktop.session import Region, Session
@@ -12,6 +12,7 @@ from gpt4roi_desktop.views.panel import Panel
 from gpt4roi_runtime.geometry import Box
 
 _LEAST_PX = 220
+_SIDE_PX = 12
 
 
 class SightPicture(QWidget):
@@ -96,13 +97,21 @@ class SightPanel(Panel):
         inside = QWidget()
         inside.setObjectName("talk")
         column = QVBoxLayout(inside)
-        column.setContentsMargins(12, 4, 12, 12)
+        column.setContentsMargins(_SIDE_PX, 4, _SIDE_PX, 12)
         column.setSpacing(10)
         column.addWidget(self.picture)
         column.addWidget(self.warning)
         column.addWidget(self.facts)
         column.addStretch(1)
-        self.setWidget(inside)
+        area = QScrollArea()  # a square and its words need more height than a small window has
+        area.setObjectName("talk")
+        area.setWidget(inside)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setMinimumWidth(_LEAST_PX + 2 * _SIDE_PX + area.verticalScrollBar().sizeHint().width())
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setWidget(area)
 
     def show_looking(self, looking: Looking, session: Session | None) -> None:
         """What is seen now."""
@@ -110,7 +119,9 @@ class SightPanel(Panel):
         self.picture.show_sight(sight, session)
         self.picture.setVisible(sight is not None)
         if sight is None or session is None:
-            self.facts.setText(looking.problem or self.tr("Nothing yet: it needs a photo and a model."))
+            begun = session is not None and looking.manifest is not None
+            waiting = self.tr("One moment …") if begun else self.tr("Nothing yet: it needs a photo and a model.")
+            self.facts.setText(looking.problem or waiting)
             self.warning.hide()
             return
         photo, grid = sight.photo, sight.grid
@@ -124,7 +135,11 @@ class SightPanel(Panel):
             number = session.number_of(region.id)
             words.append(self.tr("Box {0} covers {1:.1f} by {2:.1f} cells.").format(number, across, down))
         self.facts.setText("\n".join(words))
-        small = [number for number, each in enumerate(session.regions, 1) if grid.is_too_small(each.box, photo)]
+        small = [
+            number
+            for number, each in enumerate(session.regions, 1)
+            if not each.hidden and grid.is_too_small(each.box, photo)
+        ]
         self.warning.setVisible(bool(small))
         self.warning.setText(
             self.tr("Smaller than a cell: box {0}. The model can hardly tell what is in it; draw it larger.").format(

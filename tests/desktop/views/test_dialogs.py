@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed", exc_type=ImportError)
 pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialogButtonBox, QFileDialog
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QDialogButtonBox, QFileDialog, QLabel
 from pytestqt.qtbot import QtBot
 
 from gpt4roi_desktop import models, preferences
@@ -37,6 +37,16 @@ class TestSettings:
         button = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.RestoreDefaults)  # type: ignore[union-attr]
         qtbot.mouseClick(button, LEFT)
         assert dialog.chosen() == Preferences()
+
+    def test_the_fields_of_all_groups_are_below_one_another_and_no_name_is_cut(self, qtbot: QtBot) -> None:
+        dialog = SettingsDialog(CHOSEN)
+        qtbot.addWidget(dialog)
+        dialog.show()
+        fields = (dialog.theme, dialog.threads, dialog.context, dialog.temperature, dialog.tokens, dialog.seed)
+        assert len({field.mapTo(dialog, QPoint()).x() for field in fields}) == 1
+        names = [label for label in dialog.findChildren(QLabel) if label.buddy() in fields]
+        assert len(names) == len(fields)
+        assert all(label.width() >= label.sizeHint().width() for label in names)
 
     def test_they_are_remembered(self, desk: Desk) -> None:
         desk.press(KEY.Key_Comma, CONTROL)

@@ -7,6 +7,7 @@ pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 
 from PySide6.QtCore import Qt
 
+from gpt4roi_runtime.geometry import Box
 from tests.desktop.fakes import photo_file
 from tests.desktop.views.desk import CONTROL, Desk
 from tests.helpers import bundles
@@ -48,6 +49,37 @@ def test_a_box_smaller_than_a_cell_is_warned_of(seeing: Desk) -> None:
     assert "too small" in model.index(1, 0).data()
     assert "too small" not in model.index(0, 0).data()
     assert "smaller than" in model.index(1, 0).data(Qt.ItemDataRole.AccessibleTextRole)
+
+
+def test_a_hidden_box_is_not_warned_of(seeing: Desk) -> None:
+    seeing.window.boxes.draw(Box(10, 10, 12, 12))
+    panel = seeing.window.sight
+    assert panel.warning.isVisible()
+    seeing.window.boxes.hide()
+    assert not panel.warning.isVisible()
+
+
+def test_in_a_low_window_nothing_lies_over_the_picture(seeing: Desk) -> None:
+    seeing.window.boxes.draw(Box(10, 10, 12, 12))
+    seeing.window.answers.show()
+    seeing.window.resize(900, 560)
+    panel = seeing.window.sight
+    seeing.qtbot.waitUntil(lambda: panel.picture.height() >= panel.picture.width())
+    assert panel.height() < panel.picture.height() + panel.warning.height() + panel.facts.height()
+    assert panel.picture.geometry().bottom() < panel.warning.geometry().top()
+    assert panel.warning.geometry().bottom() < panel.facts.geometry().top()
+
+
+def test_until_it_is_known_it_asks_for_patience(desk: Desk) -> None:
+    panel, looking = desk.window.sight, desk.window.controller.looking
+    panel.show_looking(looking, desk.session)
+    assert "needs a photo and a model" in panel.facts.text()
+    bundles.write_manifest(desk.folder, bundles.manifest_tree())
+    looking.open_bundle(desk.folder)
+    desk.qtbot.waitUntil(lambda: looking.manifest is not None)
+    assert looking.sight is None
+    panel.show_looking(looking, desk.session)
+    assert panel.facts.text() == "One moment …"
 
 
 def test_the_boxes_are_painted_on_the_input(seeing: Desk) -> None:
