@@ -128,10 +128,6 @@ class GgufHeader:
     token_embeddings: TensorPlace
     tensor_bytes: int
 
-    def kv_cache_bytes(self, n_positions: int) -> int:
-        """Bytes of a KV cache of half floats for ``n_positions`` rows."""
-        return self.block_count * self.head_count_kv * (self.key_length + self.value_length) * 2 * n_positions
-
 
 def inspect_gguf(path: Path) -> GgufHeader:
     """Read and check the header of a GGUF file.

@@ -19,7 +19,7 @@ from gpt4roi_runtime.backends.gguf_embeddings import TokenEmbeddings, import_qua
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
 from gpt4roi_runtime.backends.llama_cpp_child import library_identity
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, load_library
-from gpt4roi_runtime.backends.llama_cpp_memory import check_cache_types, check_memory, kept_budget
+from gpt4roi_runtime.backends.llama_cpp_memory import cache_bytes, check_cache_types, check_memory, kept_budget
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes, OnProgress
 from gpt4roi_runtime.backends.llama_cpp_pieces import Piece, split
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
@@ -365,7 +365,7 @@ class _States:
         threads = tuple(values[name] for name in _THREADS) if sizes.flash_attention else ()
         build = (PINNED_VERSION, library_identity(), system)
         identity = sha256(repr((build, header.embedding_length, decides)).encode()).hexdigest()
-        return cls(identity, threads, 2 * header.kv_cache_bytes(1) + _MOST_OVERHEAD_BYTES_PER_ROW)
+        return cls(identity, threads, 2 * cache_bytes(header, 1) + _MOST_OVERHEAD_BYTES_PER_ROW)
 
     def key_of(self, pieces: Sequence[Piece]) -> str:
         """Of a prefix, 64 hex digits; its last piece's key tells of all rows and of how they are split."""

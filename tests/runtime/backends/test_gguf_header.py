@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpt4roi_runtime.backends.gguf_header import BLOCKS, MAX_HEADER_BYTES, inspect_gguf
+from gpt4roi_runtime.backends.llama_cpp_memory import cache_bytes
 from gpt4roi_runtime.errors import BundleError
 from tests.helpers.tiny_gguf import (
     CONTEXT_LENGTH,
@@ -58,7 +59,7 @@ def test_an_honest_header_is_read(tiny: Path) -> None:
     assert (header.vocabulary_size, header.context_length) == (len(vocabulary()), CONTEXT_LENGTH)
     assert header.quantisation == "F32"
     assert header.token_embeddings.type_name == "Q8_0"
-    assert header.kv_cache_bytes(10) == LAYERS * WIDTH * 2 * 10
+    assert cache_bytes(header, 10) == LAYERS * WIDTH * 2 * 10
 
 
 def test_places_and_sizes_are_those_of_the_gguf_package(tiny: Path) -> None:
