@@ -23,7 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 from gpt4roi_runtime import default_bundle, open_bundle
-from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.bench.compare import compare, read_result
 
 REPOSITORY = Path(__file__).resolve().parent.parent

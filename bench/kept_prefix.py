@@ -22,7 +22,7 @@ from rich.table import Table
 
 from gpt4roi_runtime import Box, Done, EngineSettings, LlamaCppSettings, Pipeline, Sampling, default_bundle, load_image
 from gpt4roi_runtime.arrays import RgbImage
-from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.pipeline import EncodedImage
 
 SAMPLES = Path(__file__).resolve().parent.parent / "runtime" / "gpt4roi_runtime" / "samples"

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
+from gpt4roi_runtime.backends.processor import usable_cores
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PHOTO = REPOSITORY / "runtime" / "gpt4roi_runtime" / "samples" / "coffee.jpg"

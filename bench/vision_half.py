@@ -29,9 +29,9 @@ from rich.table import Table
 
 from gpt4roi_runtime import default_bundle, load_image, open_bundle
 from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
-from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
 from gpt4roi_runtime.backends.openvino import OpenVinoEncoder
 from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.backends.vision_engines import open_encoder
 from gpt4roi_runtime.backends.vision_settings import VisionEngine
 from gpt4roi_runtime.backends.vision_tuning import some_boxes

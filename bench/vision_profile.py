@@ -20,10 +20,10 @@ from rich.table import Table
 
 from gpt4roi_runtime import default_bundle, load_image, open_bundle
 from gpt4roi_runtime.backends.graph_checks import check_external_weights
-from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
 from gpt4roi_runtime.backends.onnx_graph import import_onnxruntime
 from gpt4roi_runtime.backends.openvino_joined import keep_joined
 from gpt4roi_runtime.backends.openvino_library import import_openvino
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.backends.vision_tuning import some_boxes
 from gpt4roi_runtime.vision.contract import BOXES, PIXELS, encode_contract
 from gpt4roi_runtime.vision.preprocess import preprocess

@@ -11,8 +11,7 @@ from math import prod
 import numpy as np
 
 from gpt4roi_runtime.arrays import EmbeddingRows
-from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
-from gpt4roi_runtime.backends.processor import processor_features
+from gpt4roi_runtime.backends.processor import processor_features, usable_cores
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.image_store import ImageStore, Label
 from gpt4roi_runtime.llm.decoder import Decoder, PrefixFacts, WritesPrefixes

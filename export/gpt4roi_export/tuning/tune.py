@@ -37,7 +37,8 @@ from gpt4roi_export.tuning.start import put_in_earlier_run, starting_vision
 from gpt4roi_export.weights import WeightSources
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
-from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings, usable_cores
+from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.errors import OutputError, SettingsError
 from gpt4roi_runtime.llm.decoder import Decoder
 from gpt4roi_runtime.storage import sha256_of, written_aside

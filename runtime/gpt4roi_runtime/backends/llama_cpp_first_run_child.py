@@ -13,7 +13,8 @@ from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp_first_run import CONTEXT_LENGTH, REFUSED, WORKS
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes
-from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings, usable_cores
+from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.errors import EngineError, Gpt4RoiError, QuestionError
 from gpt4roi_runtime.llm.decoder import Allowed, Sampling
 from gpt4roi_runtime.own_python import leave_no_core_dump

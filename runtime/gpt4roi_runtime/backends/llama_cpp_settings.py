@@ -1,11 +1,9 @@
 """How llama.cpp shall be run on this machine, checked before it hears of it; does not know the model."""
 
-import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import psutil
-
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.errors import SettingsError
 
 FlashAttention = Literal["auto", "on", "off"]
@@ -115,12 +113,6 @@ class LlamaCppSettings:
             raise SettingsError(
                 f"type_v {self.type_v} needs flash attention, which is off", "Switch it on, or keep values as f16."
             )
-
-
-def usable_cores() -> int:
-    """Physical cores, or fewer where the process is bound to some of the processors."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
 
 
 def _check_range(name: str, value: int, lowest: int, highest: int) -> None:

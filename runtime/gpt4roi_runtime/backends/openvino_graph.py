@@ -15,7 +15,6 @@ from gpt4roi_runtime.backends.graph_checks import (
     check_outputs,
     check_tensors,
 )
-from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
 from gpt4roi_runtime.backends.openvino_cache import CompiledCache
 from gpt4roi_runtime.backends.openvino_joined import keep_joined
 from gpt4roi_runtime.backends.openvino_library import (
@@ -28,7 +27,7 @@ from gpt4roi_runtime.backends.openvino_library import (
     words_of,
 )
 from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
-from gpt4roi_runtime.backends.processor import processor_features
+from gpt4roi_runtime.backends.processor import processor_features, usable_cores
 from gpt4roi_runtime.errors import BundleError, EngineError
 from gpt4roi_runtime.vision.contract import GraphContract, TensorContract
 

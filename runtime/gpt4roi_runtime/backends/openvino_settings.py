@@ -4,8 +4,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from gpt4roi_runtime.backends.llama_cpp_settings import MAX_THREADS, usable_cores
+from gpt4roi_runtime.backends.llama_cpp_settings import MAX_THREADS
 from gpt4roi_runtime.backends.openvino_library import CPU
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.errors import SettingsError
 
 OpenVinoPrecision = Literal["auto", "f32", "bf16"]

@@ -1,7 +1,10 @@
 """What the processor can do, in the system's words: it decides the last bits of what engines compute, and how fast."""
 
+import os
 import platform
 from pathlib import Path
+
+import psutil
 
 
 def processor_features() -> str:
@@ -25,3 +28,9 @@ def processor_name() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Physical cores, or fewer where the process is bound to some of the processors."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from gpt4roi_runtime.backends.inventory import version_of
-from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.bench.power import read_words
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")

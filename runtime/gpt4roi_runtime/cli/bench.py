@@ -16,8 +16,8 @@ from gpt4roi_runtime.backends.llama_cpp_settings import (
     MAX_THREADS,
     FlashAttention,
     LlamaCppSettings,
-    usable_cores,
 )
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.bench.compare import compare, read_result
 from gpt4roi_runtime.bench.comparison_layouts import LAYOUTS as COMPARISON_LAYOUTS
 from gpt4roi_runtime.bench.comparison_layouts import Layout as ComparisonLayout

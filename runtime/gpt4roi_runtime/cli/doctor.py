@@ -10,7 +10,7 @@ import click
 import psutil
 
 from gpt4roi_runtime.backends.inventory import EngineFinding, find_engines, installed_onnxruntimes, version_of
-from gpt4roi_runtime.backends.llama_cpp_settings import usable_cores
+from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.backends.vision_choice import ChoiceStore, VisionChoice
 from gpt4roi_runtime.backends.vision_tuning import tune_vision
 from gpt4roi_runtime.bundle.folder import check_file, open_bundle
