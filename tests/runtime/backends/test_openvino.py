@@ -17,7 +17,7 @@ from gpt4roi_runtime.backends.openvino_library import computes_bf16, import_open
 from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
 from gpt4roi_runtime.backends.vision_settings import VisionSettings
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
-from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, NumericError, SettingsError
+from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError, SettingsError
 from gpt4roi_runtime.image import load_image
 from gpt4roi_runtime.vision.encoder import Encoder
 from gpt4roi_runtime.vision.preprocess import preprocess
@@ -29,21 +29,12 @@ from tests.helpers.tiny_graphs import (
     OWN,
     PIXELS,
     WEIGHTS,
-    Change,
     Model,
-    add_input,
-    as_double,
-    drop_last_output,
     encode_model,
-    free_side,
     hidden_in_a_node,
     n_boxes,
     regions_model,
-    rename,
-    swap_levels,
-    three_rows_if_told,
     tiny_bundle,
-    value_info,
     with_weights_at,
 )
 
@@ -79,115 +70,10 @@ def test_it_keeps_the_promise_of_an_encoder(encoder: OpenVinoEncoder) -> None:
     assert encoder.engine.endswith("(CPU, f32)")
 
 
-def test_an_image_becomes_its_rows_and_levels(encoder: OpenVinoEncoder) -> None:
-    features = encoder.encode(PIXELS)
-    np.testing.assert_allclose(features.image_embeddings, PIXELS.mean() * WEIGHTS[:2], atol=1e-5)
-    pooled = PIXELS.reshape(1, 3, 4, 2, 4, 2).mean(axis=(3, 5))
-    np.testing.assert_allclose(features.pyramid[0], pooled, atol=1e-6)
-    assert features.pyramid[1].shape == (1, 3, 2, 2)
-
-
-def test_a_second_image_leaves_the_first_ones_numbers_alone(encoder: OpenVinoEncoder) -> None:
-    first = encoder.encode(PIXELS)
-    kept = first.image_embeddings.copy()
-    encoder.encode(PIXELS + 1)
-    np.testing.assert_array_equal(first.image_embeddings, kept)
-
-
-@pytest.mark.parametrize("n", [1, 2, 100])
-def test_any_number_of_boxes_gives_as_many_embeddings(encoder: OpenVinoEncoder, n: int) -> None:
-    embeddings = encoder.embed_regions(LEVELS, n_boxes(n))
-    assert embeddings.shape == (n, 1, 5)
-    assert embeddings.dtype == np.float32
-    np.testing.assert_allclose(embeddings[:, 0], n_boxes(n) @ WEIGHTS + 5, rtol=1e-5)
-
-
 # --- contracts --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (rename("pixels", "image"), ["input image", "pixels float32 [1, 3, 8, 8]"]),
-        (rename("pyramid_1", "p3"), ["output p3", "pyramid_1"]),
-        (swap_levels, ["output pyramid_1", "pyramid_0"]),
-        (drop_last_output, ["2 outputs (image_embeddings, pyramid_0)", "3"]),
-        (add_input, ["2 inputs (pixels, secret)", "1"]),
-        (as_double, ["image_embeddings is f64", "float32"]),
-        (free_side, ["pixels", "?"]),
-    ],
-    ids=["input name", "output name", "order", "too few", "too many", "dtype", "free axis"],
-)
-def test_an_encode_graph_off_its_contract_is_refused_by_name(
-    tmp_path: Path, load: Load, change: Change, words: list[str]
-) -> None:
-    model = encode_model()
-    change(model)
-    bundle = tiny_bundle(tmp_path, encode=model)
-    with pytest.raises(BundleError) as refused:
-        load(bundle)
-    for word in ("encode.onnx", *words):
-        assert word in refused.value.problem
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"language__embedding_length": 6}, ["encode.onnx", "image_embeddings", "[2, 5]", "[2, 6]"]),
-        ({"vision__pyramid": [{"channels": 3, "side": 4}]}, ["encode.onnx", "3 outputs", "2"]),
-        ({"vision__n_rows_per_region": 2}, ["regions.onnx", "region_embeddings", "[n, 2, 5]"]),
-    ],
-    ids=["width", "levels", "rows a region"],
-)
-def test_a_manifest_that_says_otherwise_is_refused(
-    tmp_path: Path, load: Load, changes: dict[str, Any], words: list[str]
-) -> None:
-    bundle = tiny_bundle(tmp_path, **changes)
-    with pytest.raises(BundleError) as refused:
-        load(bundle)
-    for word in words:
-        assert word in refused.value.problem
-
-
-def test_a_region_graph_for_one_box_only_is_refused(tmp_path: Path, load: Load) -> None:
-    model = regions_model()
-    model.graph.input[2].CopyFrom(value_info("boxes", 1, 4))
-    with pytest.raises(BundleError, match="boxes"):
-        load(tiny_bundle(tmp_path, regions=model))
-
-
-@pytest.mark.parametrize("garbage", [b"x", b"GGUF" * 99, b"\x08\x08", bytes(1000)])
-def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, load: Load, garbage: bytes) -> None:
-    with pytest.raises(BundleError, match=r"regions\.onnx"):
-        load(tiny_bundle(tmp_path, regions=garbage))
-
-
-def test_a_truncated_graph_is_refused(tmp_path: Path, load: Load) -> None:
-    whole = encode_model().SerializeToString()
-    with pytest.raises(BundleError, match=r"encode\.onnx"):
-        load(tiny_bundle(tmp_path, encode=whole[: len(whole) // 2]))
-
-
-def test_an_operator_nobody_knows_is_refused(tmp_path: Path, load: Load) -> None:
-    model = encode_model()
-    model.graph.node[2].op_type = "RunMyScript"
-    with pytest.raises(BundleError, match="RunMyScript"):
-        load(tiny_bundle(tmp_path, encode=model))
-
-
 # --- weights in other files -------------------------------------------------------------------------------------------
-
-
-def test_weights_in_a_file_of_the_manifest_are_read(tmp_path: Path, load: Load) -> None:
-    files = {
-        "encode.onnx": with_weights_at("weights.bin").SerializeToString(),
-        "regions.onnx": regions_model().SerializeToString(),
-        "weights.bin": OWN,
-    }
-    encoder = load(open_bundle(write_fake_bundle(tmp_path, files=files)))
-    np.testing.assert_allclose(
-        encoder.encode(PIXELS).image_embeddings, PIXELS.mean() * WEIGHTS[:2], rtol=1e-4, atol=1e-6
-    )
 
 
 class _AnyGraphLoads(ModuleType):
@@ -244,22 +130,6 @@ def test_another_format_by_another_ending_is_not_loaded(tmp_path: Path, load: Lo
 # --- while it runs ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_an_image_that_gives_no_number_is_refused_by_the_outputs_name(encoder: OpenVinoEncoder, bad: float) -> None:
-    pixels = PIXELS.copy()
-    pixels[0, 1, 7, 7] = bad
-    with pytest.raises(NumericError, match="image_embeddings"):
-        encoder.encode(pixels)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_regions_that_are_no_numbers_are_refused_by_name(encoder: OpenVinoEncoder, bad: float) -> None:
-    level = LEVELS[0].copy()
-    level[0, 0, 0, 0] = bad
-    with pytest.raises(NumericError, match="region_embeddings"):
-        encoder.embed_regions((level, LEVELS[1]), n_boxes(2))
-
-
 def test_wrong_shapes_and_a_missing_level_are_refused(encoder: OpenVinoEncoder) -> None:
     with pytest.raises(EngineError, match="pyramid_1"):
         encoder.embed_regions(LEVELS[:1], n_boxes(1))
@@ -267,15 +137,6 @@ def test_wrong_shapes_and_a_missing_level_are_refused(encoder: OpenVinoEncoder) 
         encoder.encode(np.zeros((1, 3, 4, 4), dtype=np.float32))
     with pytest.raises(EngineError, match="boxes"):
         encoder.embed_regions(LEVELS, n_boxes(1)[:0])
-
-
-def test_rows_other_than_promised_are_caught_when_they_come(tmp_path: Path, load: Load) -> None:
-    model = encode_model()
-    three_rows_if_told(model)
-    encoder = load(tiny_bundle(tmp_path, encode=model))
-    assert encoder.encode(np.full((1, 3, 8, 8), 2, dtype=np.float32)).image_embeddings.shape == (2, 5)
-    with pytest.raises((EngineError, BundleError), match="image_embeddings"):
-        encoder.encode(np.full((1, 3, 8, 8), 3, dtype=np.float32))
 
 
 def test_a_failure_of_the_engine_is_ours_in_its_last_words(
@@ -289,15 +150,6 @@ def test_a_failure_of_the_engine_is_ours_in_its_last_words(
     monkeypatch.setattr(encoder._encode, "_request", SimpleNamespace(infer=fail))
     with pytest.raises(EngineError, match=r"^OpenVINO failed: no more memory"):
         encoder.encode(PIXELS)
-
-
-def test_a_closed_encoder_says_so(encoder: OpenVinoEncoder) -> None:
-    encoder.close()
-    encoder.close()
-    with pytest.raises(EngineError, match="closed"):
-        encoder.encode(PIXELS)
-    with pytest.raises(EngineError, match="closed"):
-        encoder.embed_regions(LEVELS, n_boxes(1))
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
