@@ -1,7 +1,7 @@
 """What is trained on is what the runtime will show the model: row for row, in every turn."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,21 +19,13 @@ from gpt4roi_runtime.bundle.manifest import TextPiece
 from gpt4roi_runtime.errors import InputError, SettingsError
 from gpt4roi_runtime.events import Done
 from gpt4roi_runtime.geometry import Box
-from gpt4roi_runtime.llm.decoder import (
-    Allowed,
-    AnswerToken,
-    CancelCheck,
-    DecodedToken,
-    DecoderInfo,
-    Prefilled,
-    Sampling,
-    Scores,
-)
+from gpt4roi_runtime.llm.decoder import Allowed, CancelCheck, DecodedToken, Sampling
 from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
 from gpt4roi_runtime.prompt import Turn, mentions
 from gpt4roi_runtime.vision.encoder import ImageFeatures
 from tests.export.tuning.conftest import facts, loaded
 from tests.helpers.bundles import changed, manifest_tree, write_fake_bundle
+from tests.helpers.fakes import FakeDecoder
 from tests.helpers.tiny_gguf import WIDTH, vocabulary
 
 N_ROWS = 3
@@ -45,17 +37,13 @@ DIALOGUE = (
 )
 
 
-class Scripted:
+class Scripted(FakeDecoder):
     """The tiny model's tokenizer and embeddings; its answers are given."""
 
     def __init__(self, real: LlamaCppDecoder) -> None:
+        super().__init__()
+        self.info = real.info
         self._real = real
-        self.answer = ""
-        self.seen: EmbeddingRows | None = None
-
-    @property
-    def info(self) -> DecoderInfo:
-        return self._real.info
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         return self._real.tokenize(text)
@@ -65,23 +53,6 @@ class Scripted:
 
     def embed(self, tokens: Sequence[int]) -> EmbeddingRows:
         return self._real.embed(tokens)
-
-    def prepare(self, prefix: EmbeddingRows, cancel: CancelCheck) -> Prefilled:
-        raise NotImplementedError
-
-    def prefill(self, rows: EmbeddingRows, cancel: CancelCheck, n_prefix: int = 0) -> Prefilled:
-        self.seen = rows
-        return Prefilled(0, len(rows))
-
-    def prefill_each(
-        self, shared: EmbeddingRows, tails: Sequence[EmbeddingRows], cancel: CancelCheck, n_prefix: int = 0
-    ) -> Prefilled:
-        raise NotImplementedError
-
-    def decode_each(
-        self, sampling: Sampling, max_tokens: int, cancel: CancelCheck, is_over: Callable[[int], bool]
-    ) -> Iterator[AnswerToken]:
-        raise NotImplementedError
 
     def decode(
         self,
@@ -93,14 +64,6 @@ class Scripted:
         n_top: int | None = None,
     ) -> Iterator[DecodedToken]:
         yield DecodedToken(0, self.answer.encode())
-
-    def score(
-        self, rows: EmbeddingRows, texts: Sequence[Sequence[int]], cancel: CancelCheck, n_prefix: int = 0
-    ) -> Scores:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        pass
 
 
 class Numbers:
@@ -162,8 +125,8 @@ def shown_to_the_model(runtime: Pipeline, dialogue: Sequence[Exchange], turn: in
         *_, done = runtime.ask(image, exchange.question, boxes, history=history)
         assert isinstance(done, Done)
         history = done.history
-    assert decoder.seen is not None
-    return decoder.seen
+    assert decoder.rows is not None
+    return decoder.rows
 
 
 @pytest.mark.parametrize("turn", range(len(DIALOGUE)))
