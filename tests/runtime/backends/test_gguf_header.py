@@ -24,11 +24,6 @@ from tests.helpers.tiny_gguf import (
 )
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
-
-
 def string(text: str) -> bytes:
     data = text.encode()
     return struct.pack("<Q", len(data)) + data

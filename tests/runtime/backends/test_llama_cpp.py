@@ -31,18 +31,10 @@ from gpt4roi_runtime.errors import (
 from gpt4roi_runtime.llm.decoder import Decoder, Sampling
 from tests.helpers.child import run_child
 from tests.helpers.tiny_gguf import CONTEXT_LENGTH, WIDTH, truncated, vocabulary, write_tiny_gguf
+from tests.helpers.tiny_rows import never, some_rows
 
 SETTINGS = LlamaCppSettings(n_threads=1, context_length=1024, repack="on")
 GREEDY = Sampling()
-
-
-def never() -> bool:
-    return False
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
 def load(path: Path, settings: LlamaCppSettings = SETTINGS) -> LlamaCppDecoder:
@@ -54,10 +46,6 @@ def decoder(tiny: Path) -> Iterator[LlamaCppDecoder]:
     loaded = load(tiny)
     yield loaded
     loaded.close()
-
-
-def some_rows(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((n, WIDTH), dtype=np.float32)
 
 
 def answer(decoder: LlamaCppDecoder, rows: np.ndarray, sampling: Sampling = GREEDY, n: int = 12) -> list[int]:

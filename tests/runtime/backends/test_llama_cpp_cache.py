@@ -19,32 +19,19 @@ from gpt4roi_runtime.errors import (
     SettingsError,
 )
 from gpt4roi_runtime.llm.decoder import AnswerToken, Prefilled, Sampling
-from tests.helpers.tiny_gguf import WIDTH, write_tiny_gguf
+from tests.helpers.tiny_rows import never, some_rows
 
 SETTINGS = LlamaCppSettings(n_threads=1, context_length=1024, repack="on", kept_bytes=1 << 20)
 GREEDY = Sampling()
 N_PREFIX = 40
 
 
-def never() -> bool:
-    return False
-
-
 def goes_on(_: int) -> bool:
     return False
 
 
-def some_rows(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((n, WIDTH), dtype=np.float32)
-
-
 def prompt(image: int, question: int, n: int = 12) -> np.ndarray:
     return np.concatenate([some_rows(N_PREFIX, 1000 + image), some_rows(n, question)])
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
 def load(path: Path, settings: LlamaCppSettings = SETTINGS) -> LlamaCppDecoder:

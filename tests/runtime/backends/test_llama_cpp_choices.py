@@ -20,7 +20,8 @@ from gpt4roi_runtime.errors import (
     SettingsError,
 )
 from gpt4roi_runtime.llm.decoder import Allowed, Prefilled, Sampling
-from tests.helpers.tiny_gguf import PIECES, WIDTH, vocabulary, write_tiny_gguf
+from tests.helpers.tiny_gguf import PIECES, vocabulary, write_tiny_gguf
+from tests.helpers.tiny_rows import never, some_rows
 
 SETTINGS = LlamaCppSettings(n_threads=1, context_length=512, repack="on")
 GREEDY = Sampling()
@@ -28,15 +29,6 @@ HOT = Sampling(temperature=5.0, top_k=0, top_p=1.0)
 N_PREFIX = 20
 KERNELS = 3e-3
 """Logits of one row differ by so much with the number of rows in a call (docs/decisions/0015)."""
-
-
-def never() -> bool:
-    return False
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
 def load(path: Path, settings: LlamaCppSettings = SETTINGS) -> LlamaCppDecoder:
@@ -48,10 +40,6 @@ def decoder(tiny: Path) -> Iterator[LlamaCppDecoder]:
     loaded = load(tiny)
     yield loaded
     loaded.close()
-
-
-def some_rows(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((n, WIDTH), dtype=np.float32)
 
 
 PROMPT = some_rows(32)

@@ -27,11 +27,6 @@ def memory(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
-
-
 def child(code: str) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
 

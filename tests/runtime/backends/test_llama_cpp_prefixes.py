@@ -14,23 +14,11 @@ from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.errors import ContextOverflowError, EngineError, NumericError
 from gpt4roi_runtime.llm.decoder import Prefilled, Sampling, WritesPrefixes
-from tests.helpers.tiny_gguf import WIDTH, write_tiny_gguf
+from tests.helpers.tiny_gguf import WIDTH
+from tests.helpers.tiny_rows import never, some_rows
 
 SETTINGS = LlamaCppSettings(n_threads=1, context_length=512, repack="on", kept_bytes=1 << 20)
 N_PREFIX = 40
-
-
-def never() -> bool:
-    return False
-
-
-def some_rows(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((n, WIDTH), dtype=np.float32)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
 def load(path: Path, settings: LlamaCppSettings = SETTINGS) -> LlamaCppDecoder:

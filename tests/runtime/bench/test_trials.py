@@ -17,7 +17,6 @@ from gpt4roi_runtime.geometry import normalise
 from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder, Prefilled
 from gpt4roi_runtime.pipeline import Pipeline
 from tests.helpers.fakes import FakeDecoder, FakeEncoder
-from tests.helpers.tiny_gguf import write_tiny_gguf
 from tests.runtime.test_pipeline import fake_bundle
 
 
@@ -92,11 +91,6 @@ class TestLanguage:
     def test_a_model_that_says_nothing_cannot_be_measured(self) -> None:
         with pytest.raises(NotMeasured, match="tg4"):
             made(one(Noting(""), 0, 4, 0))
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
 @pytest.fixture
