@@ -1,5 +1,6 @@
 """Opens the window: what `gpt4roi app` calls. Knows no command line."""
 
+import os
 import signal
 import sys
 from importlib import resources
@@ -7,8 +8,10 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QApplication
 
+from gpt4roi_desktop.photo_file import is_there
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.preferences import Preferences
+from gpt4roi_desktop.system_libraries import check_screen
 from gpt4roi_desktop.views import language, theme
 from gpt4roi_desktop.views.window import Window
 from gpt4roi_runtime import default_bundle
@@ -26,7 +29,11 @@ def run(image: Path | None, bundle: Path) -> int:
 
     Returns:
         The exit status.
+
+    Raises:
+        EngineMissingError: There is no screen, or Qt lacks a library to show something on it.
     """
+    check_screen(os.environ)
     application = QApplication(sys.argv[:1])
     application.setApplicationName("gpt4roi")
     application.setApplicationDisplayName("GPT4RoI")
@@ -46,7 +53,7 @@ def run(image: Path | None, bundle: Path) -> int:
 def _chosen(bundle: Path, preferences: Preferences) -> Path:
     """The model that was asked for; where none was, the one that was used last, if it is still there."""
     last = Path(preferences.model)
-    return last if preferences.model and bundle == default_bundle() and last.is_dir() else bundle
+    return last if preferences.model and bundle == default_bundle() and is_there(last / "manifest.json") else bundle
 
 
 def sample_photo() -> Path:

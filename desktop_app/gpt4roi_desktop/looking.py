@@ -2,24 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from gpt4roi_desktop import sight
 from gpt4roi_desktop.session import Photo
 from gpt4roi_desktop.sight import Grid, Sight
+from gpt4roi_desktop.threads import Threads
 from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.bundle.folder import open_bundle
 from gpt4roi_runtime.bundle.manifest import Manifest
 from gpt4roi_runtime.errors import Gpt4RoiError
-
-T = TypeVar("T")
-
-
-class Aside(Protocol):
-    """Runs work on another thread."""
-
-    def aside(self, work: Callable[[], T], then: Callable[[T], None], failed: Callable[[Gpt4RoiError], None]) -> None:
-        """Run ``work`` elsewhere, then ``then`` or ``failed`` here."""
 
 
 class Looking:
@@ -35,7 +26,7 @@ class Looking:
         problem: Why there is none, where there should be one.
     """
 
-    def __init__(self, threads: Aside, changed: Callable[[], None]) -> None:
+    def __init__(self, threads: Threads, changed: Callable[[], None]) -> None:
         self.manifest: Manifest | None = None
         self.sight: Sight | None = None
         self.problem = ""

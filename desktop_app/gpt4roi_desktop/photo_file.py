@@ -51,6 +51,14 @@ def read_photo(path: Path) -> OpenedPhoto:
     return OpenedPhoto(Photo(path, hashlib.sha256(content).hexdigest(), width_px, height_px), pixels)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file may be read at a path that others wrote: a locked folder or an endless name is no file."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def neighbour(path: Path, step: int) -> Path | None:
     """The next (1) or previous (-1) photo of the same folder by name, or None behind the last.
 

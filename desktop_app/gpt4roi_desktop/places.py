@@ -8,7 +8,7 @@ import platformdirs
 from gpt4roi_desktop import preferences, session_file
 from gpt4roi_desktop.preferences import Preferences
 from gpt4roi_desktop.session import Session
-from gpt4roi_runtime.errors import InputError, OutputError
+from gpt4roi_runtime.errors import OutputError
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,30 @@ class Places:
         session_file.save(path, session)
 
     def kept(self, sha256: str) -> Session | None:
-        """What was remembered about a photo; a file that cannot be read counts as none."""
+        """What was remembered about a photo.
+
+        Raises:
+            InputError: Its file cannot be read.
+        """
         path = self.autosaved(sha256)
-        try:
-            session = session_file.load(path) if path.is_file() else None
-        except InputError:
-            return None
+        session = session_file.load(path) if path.is_file() else None
         return session if session is not None and session.photo.sha256 == sha256 else None
+
+    def lay_aside(self, sha256: str) -> Path:
+        """Move what cannot be read out of the way of what will be kept: somebody may mend it.
+
+        Returns:
+            Where it lies now.
+
+        Raises:
+            OutputError: It cannot be moved.
+        """
+        path = self.autosaved(sha256)
+        aside = path.with_name(f"{path.name}.damaged")
+        try:
+            return path.replace(aside)
+        except OSError as error:
+            raise OutputError(f"cannot move {path}: {error.strerror}", "Move it yourself, or delete it.") from error
 
     def keep_preferences(self, chosen: Preferences) -> None:
         """Remember what the user chose.

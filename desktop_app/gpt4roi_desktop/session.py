@@ -70,7 +70,8 @@ class Timing:
     """What an answer took.
 
     Attributes:
-        first_text_s: Seconds from the question to the first text; None if there was none.
+        first_text_s: Seconds from the question to the first text; None if there was none. Of a survey's row, whose text
+            comes as a whole: until it came, from when the model turned to the rows that it answered side by side.
         tokens_per_s: Decoding rate; None where too few tokens came to tell.
         n_answer_tokens: Tokens decoded.
         n_prompt_rows: Rows prefilled.

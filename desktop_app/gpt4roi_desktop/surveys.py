@@ -1,8 +1,12 @@
 """One question asked of every region: how it is laid out, and its answers as a file. Knows no model and no table.
 
-A survey is a dialogue of its own kind: a row is an exchange, and no row knows of another.
+A survey is a dialogue of its own kind: a row is an exchange, and no row knows of another. So the model can answer all
+rows side by side: a question with one place for a box. A question that names several boxes has no such place: a survey
+refuses it, and it is asked by itself, one after another with those that wait.
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from gpt4roi_desktop import talk
@@ -11,6 +15,7 @@ from gpt4roi_desktop.session import Chip, Dialogue, Exchange, Question, Session,
 from gpt4roi_runtime import captions
 from gpt4roi_runtime.captions import Caption, Layout
 from gpt4roi_runtime.errors import OutputError, QuestionError
+from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.storage import written_aside
 
 LAYOUTS: dict[str, Layout] = {
@@ -21,6 +26,25 @@ LAYOUTS: dict[str, Layout] = {
     ".txt": "text",
 }
 """Endings of a survey's file."""
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Rows of a survey as one request.
+
+    Attributes:
+        question: Mentions ``<region1>`` and no other, whatever numbers the regions have.
+        row_ids: The rows.
+        boxes: Of every row, as it was when the question was asked.
+    """
+
+    question: str
+    row_ids: tuple[int, ...]
+    boxes: tuple[Box, ...]
+
+
+REGION_OF_A_ROW = 1
+"""The number that every row's region has in its own prompt."""
 
 
 def ask_each(session: Session, question: Question) -> tuple[Session, int]:
@@ -46,6 +70,36 @@ def ask_each(session: Session, question: Question) -> tuple[Session, int]:
     survey_id = session.next_id
     rows = tuple(_row(session, survey_id + place, about(question, region.id)) for place, region in enumerate(shown, 1))
     return talk.insert(session, Dialogue(survey_id, rows, "survey"), 1 + len(rows)), survey_id
+
+
+def side_by_side(session: Session, row_id: int, apart: Collection[int] = ()) -> SideBySide | None:
+    """A waiting row and all others of its survey that wait and can be answered beside it.
+
+    Args:
+        session: Has the row.
+        row_id: The row.
+        apart: Rows to be answered each alone.
+
+    Returns:
+        None where it is no survey's row, its region was deleted, or its question does not mention one region alone, as
+        it may be in a stranger's file: such a row is asked by itself.
+    """
+    survey, first = session.dialogue_of(row_id), session.exchange(row_id)
+    if survey is None or survey.kind != "survey" or first is None or not _is_about_one_region(session, first):
+        return None
+    rows = [
+        row
+        for row in survey.exchanges
+        if row.id == row_id
+        or (
+            row.state == "queued"
+            and not {row_id, row.id} & set(apart)
+            and _is_about_one_region(session, row)
+            and about(row.question, 0) == about(first.question, 0)
+        )
+    ]
+    question = "".join(token if isinstance(token, str) else f"<region{REGION_OF_A_ROW}>" for token in first.question)
+    return SideBySide(question, tuple(row.id for row in rows), tuple(row.asked[0].box for row in rows))
 
 
 def about(question: Question, region_id: int) -> Question:
@@ -93,6 +147,11 @@ def export(path: Path, session: Session, survey: Dialogue, chosen: str = "") -> 
 
 def _row(session: Session, row_id: int, question: Question) -> Exchange:
     return Exchange(row_id, question, talk.meant_by(session, question))
+
+
+def _is_about_one_region(session: Session, row: Exchange) -> bool:
+    ids = chips_of(row.question)
+    return len(ids) == 1 and [asked.region_id for asked in row.asked] == [*ids] and session.region(ids[0]) is not None
 
 
 def _caption(session: Session, row: Exchange) -> Caption:

@@ -108,11 +108,11 @@ def end(session: Session, exchange_id: int, state: State, problem: str = "", adv
 
 
 def requeue(session: Session, exchange_id: int) -> Session:
-    """An exchange that waits again, its half answer forgotten."""
+    """An exchange that waits again, about the same boxes; its half answer and its trouble are forgotten."""
     exchange = session.exchange(exchange_id)
     if exchange is None:
         return session
-    return _with(session, replace(exchange, answer="", state="queued"))
+    return _with(session, replace(exchange, answer="", state="queued", problem="", advice=""))
 
 
 def prompt_of(session: Session, exchange_id: int) -> Prompt | None:
@@ -172,6 +172,15 @@ def renamed(session: Session, exchange: Exchange) -> str:
         part if isinstance(part, str) else f"region{session.number_of(part.region_id) or '?'}"
         for part in answer_parts(exchange)
     )
+
+
+def renumbered(answer: str, then: int, now: int) -> str:
+    """An answer that calls a region ``now`` where the model, which knew it as ``then``, called it that."""
+
+    def now_called(word: re.Match[str]) -> str:
+        return word[0].replace(word[1], str(now)) if int(word[1]) == then else word[0]
+
+    return _REGION_WORD.sub(now_called, answer)
 
 
 def answer_parts(exchange: Exchange) -> Question:

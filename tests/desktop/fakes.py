@@ -38,8 +38,8 @@ class FakeWorker:
     def count(self, kind: type[object]) -> int:
         return sum(isinstance(each, kind) for each in self.requests)
 
-    def open_model(self, *, has_detector: bool = True) -> None:
-        self.say(opened(self.last(m.OpenBundle).id, has_detector=has_detector))
+    def open_model(self, *, has_detector: bool = True, notes: tuple[str, ...] = ()) -> None:
+        self.say(opened(self.last(m.OpenBundle).id, has_detector=has_detector, notes=notes))
 
     def open_image(self) -> None:
         self.say(m.ImageOpened(self.last(m.OpenImage).id, {"encode": 0.1}))
@@ -50,6 +50,14 @@ class FakeWorker:
         for text in texts:
             self.say(m.Text(number, text))
         self.say(answered(number, "".join(texts)))
+
+    def answer_boxes(self, answers: dict[int, str], *, complete: bool = True) -> None:
+        """Answer some boxes of the last question about many, by place; if ``complete``, no other follows."""
+        number = self.last(m.AskEach).id
+        for place, text in answers.items():
+            self.say(m.BoxAnswered(number, place, whole(text)))
+        if complete:
+            self.say(m.AllAnswered(number, memory_bytes=600_000_000))
 
 
 class Workers:
@@ -82,7 +90,7 @@ class AtOnce:
             then(result)
 
 
-def opened(number: int, *, has_detector: bool = True) -> m.BundleOpened:
+def opened(number: int, *, has_detector: bool = True, notes: tuple[str, ...] = ()) -> m.BundleOpened:
     return m.BundleOpened(
         number,
         bundle_id="0123456789abcdef",
@@ -92,6 +100,7 @@ def opened(number: int, *, has_detector: bool = True) -> m.BundleOpened:
         n_threads=1,
         has_detector=has_detector,
         load_s=0.1,
+        notes=notes,
     )
 
 
@@ -99,6 +108,12 @@ def answered(number: int, answer: str) -> m.Answered:
     seconds = {"first_text": 0.25, "decode": 0.5}
     done = Done(answer, "end", (), n_prompt_rows=40, n_answer_tokens=11, prompt_text="", seconds=seconds)
     return m.Answered(number, done, memory_bytes=600_000_000)
+
+
+def whole(answer: str) -> Done:
+    """An answer that was written beside others."""
+    seconds = {"regions": 0.05, "rows": 0.05, "prefill": 0.15, "decode": 0.5}
+    return Done(answer, "end", (), n_prompt_rows=40, n_answer_tokens=11, prompt_text="", seconds=seconds)
 
 
 def photo_file(folder: Path, name: str = "photo.png", size: tuple[int, int] = (200, 100)) -> Path:

@@ -18,7 +18,7 @@ def test_a_library_of_the_system_that_is_missing_is_named() -> None:
     broken = (
         "import importlib\n"
         "def broken(name): raise ImportError('libEGL.so.1: cannot open shared object file')\n"
-        "importlib.import_module, real = (lambda name: broken(name) if 'desktop' in name else real(name)),"
+        "importlib.import_module, real = (lambda name: broken(name) if name == 'gpt4roi_desktop.app' else real(name)),"
         " importlib.import_module\n"
     )
     child = run_child(f"{APP}{broken}{MAIN}")

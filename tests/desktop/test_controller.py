@@ -3,59 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from gpt4roi_desktop import edits, replay, session_file, surveys, talk
-from gpt4roi_desktop.controller import Change, Controller
+from gpt4roi_desktop import edits, replay, session_file, talk
+from gpt4roi_desktop.controller import Controller
 from gpt4roi_desktop.places import Places
-from gpt4roi_desktop.session import Chip, Exchange
+from gpt4roi_desktop.session import Chip
+from gpt4roi_desktop.workspace import Notice
 from gpt4roi_runtime.errors import EngineError, QuestionError, RegionError
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.worker import messages as m
-from tests.desktop.fakes import AtOnce, FakeWorker, Workers, photo_file
-
-BOX = Box(10, 10, 60, 60)
-
-
-class Desk:
-    """A controller with fakes around it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.workers = Workers()
-        self.changes: list[Change] = []
-        self.places = Places(folder / "state")
-        self.controller = Controller(self.workers, AtOnce(), self.places, self.changes.append)
-
-    @property
-    def worker(self) -> FakeWorker:
-        return self.workers.last
-
-    def draw(self, *boxes: Box) -> list[int]:
-        assert self.controller.session is not None
-        self.controller.replace(edits.add(self.controller.session, boxes))
-        return [region.id for region in self.controller.session.regions]
-
-    def ask(self, region_id: int) -> int:
-        return self.controller.ask(("What is ", Chip(region_id), "?"))
-
-    def exchange(self, number: int) -> Exchange:
-        assert self.controller.session is not None
-        found = self.controller.session.exchange(number)
-        assert found is not None
-        return found
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
-
-
-@pytest.fixture
-def ready(desk: Desk, tmp_path: Path) -> Desk:
-    desk.controller.open_model(tmp_path)
-    desk.controller.open_photo(photo_file(tmp_path))
-    desk.worker.open_model()
-    desk.worker.open_image()
-    assert desk.controller.stage == "ready"
-    return desk
+from tests.desktop.desk import BOX, Desk
+from tests.desktop.fakes import AtOnce, FakeWorker, photo_file
 
 
 def test_photo_first_or_model_first(desk: Desk, tmp_path: Path) -> None:
@@ -171,6 +128,18 @@ def test_a_box_that_is_deleted_before_its_turn(ready: Desk) -> None:
     assert "deleted" in ready.exchange(waiting).problem
 
 
+def test_a_box_that_is_renumbered_while_its_question_waits(ready: Desk) -> None:
+    first, second = ready.draw(BOX, Box(70, 10, 90, 60))
+    ready.ask(first)
+    waiting = ready.ask(second)
+    assert ready.controller.session is not None
+    ready.controller.replace(edits.renumber(ready.controller.session, second, 1))
+    ready.worker.answer("a cup")
+    assert ready.worker.last(m.Ask).question == "What is <region1>?"
+    ready.worker.answer("region1 is a mug")
+    assert Chip(second) in talk.answer_parts(ready.exchange(waiting))
+
+
 class TestDeath:
     def test_nothing_is_lost(self, ready: Desk) -> None:
         number = ready.ask(*ready.draw(BOX))
@@ -217,6 +186,12 @@ class TestDeath:
         assert controller.notice is not None
         assert controller.notice.remedy == "restart"
         assert controller.stage == "dead"
+
+
+def test_what_a_model_says_of_its_engines_is_shown(desk: Desk, tmp_path: Path) -> None:
+    desk.controller.open_model(tmp_path)
+    desk.worker.open_model(notes=("the CPU runs the vision half, not the GPU: no plan",))
+    assert desk.controller.notice == Notice("the CPU runs the vision half, not the GPU: no plan")
 
 
 def test_a_model_that_cannot_be_loaded(desk: Desk, tmp_path: Path) -> None:
@@ -336,73 +311,7 @@ def test_closing_keeps_the_session_and_ends_the_process(ready: Desk) -> None:
     assert kept.regions == ready.controller.session.regions
 
 
-class TestSurveysAndReplays:
-    def test_one_after_another_and_a_typed_question_goes_before(self, ready: Desk) -> None:
-        ids = ready.draw(BOX, Box(70, 10, 90, 60), Box(100, 10, 150, 60))
-        ready.controller.ask_each(("What is ", Chip(ids[0]), "?"))
-        assert ready.worker.last(m.Ask).question == "What is <region1>?"
-        typed = ready.controller.ask(("Hello",))
-        ready.worker.answer("a cup")
-        assert ready.worker.last(m.Ask).question == "Hello"
-        ready.worker.answer("Hi")
-        assert ready.exchange(typed).state == "done"
-        for number, answer in ((2, "a mug"), (3, "a plate")):
-            request = ready.worker.last(m.Ask)
-            assert (request.question, request.history) == (f"What is <region{number}>?", ())
-            ready.worker.answer(answer)
-        session = ready.controller.session
-        assert session is not None
-        (survey,) = session.of_kind("survey")
-        assert [row.answer for row in survey.exchanges] == ["a cup", "a mug", "a plate"]
-        assert {row.setup.bundle_id for row in survey.exchanges if row.setup} == {"0123456789abcdef"}
-
-    def test_a_survey_can_be_stopped(self, ready: Desk) -> None:
-        ids = ready.draw(BOX, Box(70, 10, 90, 60), Box(100, 10, 150, 60))
-        ready.controller.ask_each(("What is ", Chip(ids[0]), "?"))
-        ready.controller.stop_kind("survey")
-        assert ready.worker.last(m.Cancel).id == ready.worker.last(m.Ask).id
-        ready.worker.say(m.Stopped(ready.worker.last(m.Ask).id))
-        assert ready.worker.count(m.Ask) == 1
-        session = ready.controller.session
-        assert session is not None
-        assert [row.state for row in session.of_kind("survey")[0].exchanges] == ["stopped"] * 3
-
-    def test_a_box_that_is_moved_while_its_row_waits(self, ready: Desk) -> None:
-        """What the model is asked is what is recorded; a row that is asked again takes the box as it is by then."""
-        first, second = ready.draw(BOX, Box(70, 10, 90, 60))
-        ready.controller.ask_each(("What is ", Chip(first), "?"))
-        assert ready.controller.session is not None
-        ready.controller.replace(edits.reshape(ready.controller.session, {second: Box(0, 0, 9, 9)}))
-        ready.worker.answer("a cup")
-        assert ready.worker.last(m.Ask).regions == {2: (70, 10, 90, 60)}
-        ready.worker.answer("a mug")
-        (survey,) = ready.controller.session.of_kind("survey")
-        assert [row.box_px for row in surveys.captions_of(ready.controller.session, survey)] == [
-            BOX.xyxy,
-            (70, 10, 90, 60),
-        ]
-        ready.controller.ask_again(survey.exchanges[1].id)
-        assert ready.worker.last(m.Ask).regions == {2: (0, 0, 9, 9)}
-        assert ready.exchange(survey.exchanges[1].id).asked[0].box == Box(0, 0, 9, 9)
-
-    def test_a_box_that_is_renumbered_while_its_question_waits(self, ready: Desk) -> None:
-        first, second = ready.draw(BOX, Box(70, 10, 90, 60))
-        ready.ask(first)
-        waiting = ready.ask(second)
-        assert ready.controller.session is not None
-        ready.controller.replace(edits.renumber(ready.controller.session, second, 1))
-        ready.worker.answer("a cup")
-        assert ready.worker.last(m.Ask).question == "What is <region1>?"
-        ready.worker.answer("region1 is a mug")
-        assert Chip(second) in talk.answer_parts(ready.exchange(waiting))
-
-    def test_the_models_own_words_are_refused_for_every_box(self, ready: Desk) -> None:
-        ids = ready.draw(BOX)
-        with pytest.raises(QuestionError):
-            ready.controller.ask_each(("What is ### ", Chip(ids[0]), "?"))
-        assert ready.controller.session is not None
-        assert ready.controller.session.of_kind("survey") == ()
-
+class TestReplays:
     def test_a_replay_asks_everything_once_more(self, ready: Desk) -> None:
         (region,) = ready.draw(BOX)
         first = ready.ask(region)
@@ -453,9 +362,3 @@ def test_another_model_is_loaded_once_the_old_one_is_gone(tmp_path: Path) -> Non
     assert first.closed
     assert len(desk.workers.started) == 2
     assert desk.worker.last(m.OpenBundle).folder.endswith(b"other")
-
-
-def test_a_typed_region_counts_as_the_box_of_a_survey(ready: Desk) -> None:
-    ready.draw(BOX, Box(70, 10, 90, 60))
-    ready.controller.ask_each(("What is <region2>?",))
-    assert ready.worker.last(m.Ask).question == "What is <region1>?"

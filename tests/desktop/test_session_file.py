@@ -95,11 +95,16 @@ class TestPlaces:
         assert places.kept("0" * 64) == full()
         assert places.kept("1" * 64) is None
 
-    def test_a_damaged_one_counts_as_none(self, tmp_path: Path) -> None:
+    def test_a_damaged_one_is_said_and_can_be_laid_aside(self, tmp_path: Path) -> None:
         places = Places(tmp_path)
         places.keep(full())
         places.autosaved("0" * 64).write_bytes(b"{")
+        with pytest.raises(InputError, match="not a session"):
+            places.kept("0" * 64)
+        assert places.lay_aside("0" * 64).read_bytes() == b"{"
         assert places.kept("0" * 64) is None
+        with pytest.raises(OutputError, match="cannot move"):
+            places.lay_aside("0" * 64)
 
     def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")

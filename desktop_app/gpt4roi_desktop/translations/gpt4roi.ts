@@ -441,6 +441,61 @@
     </message>
 </context>
 <context>
+    <name>KeptImagesGroup</name>
+    <message>
+        <source>Images on disk</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Keep images on disk</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Keep images on disk</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Folder of kept images</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Choose the folder of kept images</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Choose a folder</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Most MiB on disk</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>A photo that was open before is then ready at once. What is kept tells what the photo shows.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Folder</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>At m&amp;ost</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Forget kept images ({0:.1f} MB)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Forget kept images</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Choose a folder for kept images</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
     <name>LivePicture</name>
     <message>
         <source>The camera&apos;s picture</source>
@@ -620,6 +675,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>What cannot be</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Window</source>
         <translation type="unfinished"></translation>
     </message>
@@ -637,6 +696,14 @@
     </message>
     <message>
         <source>Conte&amp;xt, in rows</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Vision engine</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Its &amp;precision</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -661,6 +728,81 @@
     </message>
 </context>
 <context>
+    <name>ShortcutEditor</name>
+    <message>
+        <source>Change the keys</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Use it</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>This key and no other</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Use it &amp;too</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>This key beside those it has</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;No key</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Take its keys away</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Reset</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The program&apos;s own keys again</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Reset &amp;all</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>What</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Keys</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Actions and their keys</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Press a key</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Press the key here; Tab goes on</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Why not this key</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{0} is always the window&apos;s own. Press another key.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{0} is the key of: {1}. Take it away there first, or press another key.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
     <name>ShortcutSheet</name>
     <message>
         <source>Keyboard and mouse</source>
@@ -668,6 +810,10 @@
     </message>
     <message>
         <source>On the photo</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Change the keys …</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -872,6 +1018,29 @@
     </message>
 </context>
 <context>
+    <name>VisionFields</name>
+    <message>
+        <source>as measured</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{0} (not installed)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>as recommended</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>`gpt4roi doctor --tune` measures which is the fastest here; until then it is ONNX Runtime</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>How to install what is missing</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
     <name>Window</name>
     <message>
         <source>Regions</source>
@@ -1059,6 +1228,10 @@
     </message>
     <message>
         <source>&amp;Keyboard and mouse</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Change the keys …</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

@@ -55,6 +55,10 @@ def without_icons(buttons: QDialogButtonBox) -> QDialogButtonBox:
 
 def dress(action: QAction) -> None:
     """A tool tip that names the key."""
-    words = action.text().replace("&", "").rstrip(" …")
     key = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-    action.setToolTip(f"{words} ({key})" if key else words)
+    action.setToolTip(f"{plain(action)} ({key})" if key else plain(action))
+
+
+def plain(action: QAction) -> str:
+    """An action's words without the marks of a menu."""
+    return action.text().replace("&", "").rstrip(" …")

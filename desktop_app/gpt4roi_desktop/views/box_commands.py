@@ -7,10 +7,11 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
 from gpt4roi_desktop import edits
-from gpt4roi_desktop.controller import Controller, Notice
+from gpt4roi_desktop.controller import Controller
 from gpt4roi_desktop.session import Session
 from gpt4roi_desktop.views import clipboard
 from gpt4roi_desktop.views.undo import Edits
+from gpt4roi_desktop.workspace import Notice
 from gpt4roi_runtime.errors import Gpt4RoiError
 from gpt4roi_runtime.geometry import Box
 

@@ -5,8 +5,10 @@ from functools import partial
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QKeySequence, QUndoStack
 from PySide6.QtWidgets import QWidget
+from shiboken6 import isValid
 
 from gpt4roi_desktop.views import icons
+from gpt4roi_desktop.views.actions import dress
 from gpt4roi_desktop.views.box_commands import BoxCommands
 
 _ARROWS = (("Left", -1, 0), ("Right", 1, 0), ("Up", 0, -1), ("Down", 0, 1))
@@ -40,5 +42,11 @@ def undo_actions(window: QWidget, stack: QUndoStack, undo: str, redo: str) -> di
     made["redo"].setShortcuts([QKeySequence("Ctrl+Shift+Z"), QKeySequence("Ctrl+Y")])
     for name, action in made.items():
         action.setIcon(icons.icon(name))
+        action.changed.connect(partial(_dress, action))  # its words change with every edit
         window.addAction(action)
     return made
+
+
+def _dress(action: QAction) -> None:
+    if isValid(action):  # the stack changes its words once more when the window is taken apart
+        dress(action)

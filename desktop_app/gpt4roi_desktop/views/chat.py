@@ -47,7 +47,7 @@ class Chat(QWidget):
         self.compare = self._quick(self.tr("Compare"), self._compare)
         self.why = self._quick(self.tr("Why?"), lambda: self.asked.emit(("Why?",)))
         self.each = QToolButton()
-        self.forgotten = QLabel()
+        self.forgotten, self.mention_button = QWidget(), QToolButton()
         self._hint = QLabel(self.tr("Draw a box on the photo, then ask about it."))
         self._area = QScrollArea()
         self._lay_out()
@@ -84,11 +84,8 @@ class Chat(QWidget):
         whole.setSpacing(0)
         whole.addLayout(top)
         whole.addWidget(self._scrolled(), 1)
-        self.forgotten.setObjectName("faint")
-        self.forgotten.setContentsMargins(16, 2, 12, 2)
-        self.forgotten.linkActivated.connect(self._mention)
         whole.addLayout(self._quick_row())
-        whole.addWidget(self.forgotten)
+        whole.addWidget(self._forgotten_row())
         whole.addLayout(self._ask_row())
 
     def _scrolled(self) -> QScrollArea:
@@ -118,6 +115,19 @@ class Chat(QWidget):
             row.addWidget(button)
         row.addStretch(1)
         return row
+
+    def _forgotten_row(self) -> QWidget:
+        words = QLabel(self.tr("No box in this question."))
+        words.setObjectName("faint")
+        self.mention_button.setObjectName("link")
+        self.mention_button.clicked.connect(self._mention)
+        row = QHBoxLayout(self.forgotten)
+        row.setContentsMargins(16, 2, 12, 2)
+        row.setSpacing(2)
+        row.addWidget(words)
+        row.addWidget(self.mention_button)
+        row.addStretch(1)
+        return self.forgotten
 
     def _menu_of_each(self) -> QMenu:
         menu = QMenu(self)
@@ -205,8 +215,7 @@ class Chat(QWidget):
         words = any(isinstance(token, str) and token.strip() for token in question)
         numbers = [] if self._session is None else [self._session.number_of(each.region_id) for each in self._meant()]
         self.forgotten.setVisible(words and bool(numbers) and not any(isinstance(token, Chip) for token in question))
-        mention = self.tr("Mention {0}").format(", ".join(map(str, numbers)))
-        self.forgotten.setText(self.tr("No box in this question.") + f' <a href="mention">{mention}</a>')
+        self.mention_button.setText(self.tr("Mention {0}").format(", ".join(map(str, numbers))))
 
     def _mention(self) -> None:
         for chip in self._meant():

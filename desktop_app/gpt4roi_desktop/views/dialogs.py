@@ -1,5 +1,6 @@
 """The window's dialogs, opened and answered: settings, models, keys. Blocks nothing and decides nothing."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from gpt4roi_desktop.views.files import Files
 from gpt4roi_desktop.views.model_dialog import ModelDialog
 from gpt4roi_desktop.views.settings_dialog import SettingsDialog
 from gpt4roi_runtime.arrays import RgbImage
+from gpt4roi_runtime.image_store import ImageStore
 
 
 class Dialogs(QObject):
@@ -46,7 +48,20 @@ class Dialogs(QObject):
     def settings(self) -> None:
         """Change the preferences."""
         dialog = SettingsDialog(self._controller.preferences, parent=self._window)
-        dialog.accepted.connect(lambda: self._controller.prefer(dialog.chosen()))
+        alive = [True]
+        dialog.finished.connect(lambda _: alive.clear())
+
+        def look(folder: Path, work: Callable[[ImageStore], tuple[int, int]]) -> None:
+            def then(usage: tuple[int, int]) -> None:
+                if alive:
+                    dialog.kept.show_usage(folder, *usage)
+
+            self._bridge.aside(lambda: work(ImageStore(folder)), then, self._files.tell)
+
+        dialog.kept.count_wanted.connect(partial(look, work=ImageStore.usage))
+        dialog.kept.forget_wanted.connect(partial(look, work=ImageStore.forget))
+        dialog.kept.count()
+        dialog.taken.connect(self._controller.prefer)
         self.open(dialog)
 
     def camera(self) -> None:

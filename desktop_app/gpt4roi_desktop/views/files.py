@@ -8,12 +8,13 @@ from PySide6.QtCore import QObject, QSettings
 from PySide6.QtWidgets import QFileDialog, QMainWindow, QMenu
 
 from gpt4roi_desktop import exports, replay, session_file, surveys
-from gpt4roi_desktop.controller import Controller, Notice
-from gpt4roi_desktop.photo_file import SUFFIXES, neighbour
+from gpt4roi_desktop.controller import Controller
+from gpt4roi_desktop.photo_file import SUFFIXES, is_there, neighbour
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.session import Session
 from gpt4roi_desktop.views import clipboard
 from gpt4roi_desktop.views.bridge import Bridge
+from gpt4roi_desktop.workspace import Notice
 from gpt4roi_runtime.errors import Gpt4RoiError
 
 _MOST_RECENT = 10
@@ -69,7 +70,7 @@ class Files(QObject):
             return
         photo = session.photo.path
         beside = path.parent / photo.name
-        self._controller.open_photo(photo if photo.is_file() or not beside.is_file() else beside, session)
+        self._controller.open_photo(photo if is_there(photo) or not is_there(beside) else beside, session)
 
     def ask_photo(self) -> None:
         """Choose a photo."""
@@ -170,7 +171,7 @@ class Files(QObject):
 
     def last_photo(self) -> Path | None:
         """What was open when the window was last closed, if it is still there."""
-        return next((path for path in map(Path, self._recent()[:1]) if path.is_file()), None)
+        return next((path for path in map(Path, self._recent()[:1]) if is_there(path)), None)
 
     def _fill_recent(self) -> None:
         self.recent.clear()

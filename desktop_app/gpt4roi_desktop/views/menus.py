@@ -51,7 +51,7 @@ def groups() -> tuple[Group, ...]:
             ("zoom_in", "zoom_out", "fit", "actual", "-", "question", "photo", "-", "sight", "answers", "-", "themes"),
         ),
         (say("Window", "&Model"), ("dialogue", "each", "replay", "cancel", "-", "model", "settings")),
-        (say("Window", "&Help"), ("help",)),
+        (say("Window", "&Help"), ("help", "keys")),
     )
 
 

@@ -3,8 +3,8 @@
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
-from gpt4roi_desktop.controller import Notice, Remedy
 from gpt4roi_desktop.views import icons
+from gpt4roi_desktop.workspace import Notice, Remedy
 
 
 class NoticeBar(QFrame):

@@ -110,7 +110,8 @@ class SightPanel(Panel):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setMinimumWidth(_LEAST_PX + 2 * _SIDE_PX + area.verticalScrollBar().sizeHint().width())
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        area.setAccessibleName(self.windowTitle())
         self.setWidget(area)
 
     def show_looking(self, looking: Looking, session: Session | None) -> None:

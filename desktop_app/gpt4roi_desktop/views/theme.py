@@ -120,6 +120,7 @@ def _style_sheet(theme: Theme) -> str:
     QToolBar::separator {{ background: {theme.line}; width: 1px; margin: 6px 6px; }}
     QToolButton {{ border: 1px solid transparent; border-radius: 6px; padding: 5px 8px; }}
     QToolButton#small {{ padding: 3px; border-radius: 5px; }}
+    QToolButton#link {{ padding: 0 4px; border-radius: 4px; color: {theme.accent}; text-decoration: underline; }}
     QToolButton:hover:enabled {{ background: {theme.raised}; }}
     QToolButton:pressed, QToolButton:checked {{ background: {theme.raised}; border-color: {theme.line}; }}
     QToolButton:focus {{ border-color: {theme.accent}; }}

@@ -9,7 +9,9 @@ from PySide6.QtGui import QCloseEvent, QKeySequence
 from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 
 from gpt4roi_desktop import edits
-from gpt4roi_desktop.controller import Change, Controller, Launch
+from gpt4roi_desktop.controller import Controller
+from gpt4roi_desktop.keymap import Keys
+from gpt4roi_desktop.model_process import Launch
 from gpt4roi_desktop.places import Places
 from gpt4roi_desktop.preferences import Theme
 from gpt4roi_desktop.session import Question, Session
@@ -22,14 +24,15 @@ from gpt4roi_desktop.views.canvas import Canvas
 from gpt4roi_desktop.views.chat import Chat
 from gpt4roi_desktop.views.dialogs import Dialogs
 from gpt4roi_desktop.views.files import Files
+from gpt4roi_desktop.views.keyboard import Keyboard
 from gpt4roi_desktop.views.notice_bar import NoticeBar
 from gpt4roi_desktop.views.pixels import Levels, levels_of
 from gpt4roi_desktop.views.region_list import RegionList
-from gpt4roi_desktop.views.shortcuts import ShortcutSheet
 from gpt4roi_desktop.views.sight_panel import SightPanel
 from gpt4roi_desktop.views.status_line import StatusLine
 from gpt4roi_desktop.views.theme_menu import ThemeMenu
 from gpt4roi_desktop.views.undo import Edits
+from gpt4roi_desktop.workspace import Change
 from gpt4roi_runtime.errors import Gpt4RoiError
 
 _KEEP_AFTER_MS = 800
@@ -89,6 +92,8 @@ class Window(QMainWindow):
         box_keys.add_arrows(self.canvas, self.boxes)
         menus.fill_menu_bar(self, self.actions_by_name, {"recent": self.files.recent, "themes": self.themes})
         self.addToolBar(menus.toolbar(self.actions_by_name))
+        self.keyboard = Keyboard(self.actions_by_name, (self.canvas,), self, self.dialogs.open)
+        self.keyboard.chosen.connect(self.choose_keys)
 
     def _specs(self) -> tuple[Spec, ...]:
         canvas, controller, boxes, key = self.canvas, self.controller, self.boxes, QKeySequence.StandardKey
@@ -125,7 +130,8 @@ class Window(QMainWindow):
             Spec("replay", self.tr("&Replay the session"), self.replay),
             Spec("model", self.tr("&Choose a model …"), self.dialogs.choose_model),
             Spec("settings", self.tr("&Settings …"), self.dialogs.settings, ("Ctrl+,",)),
-            Spec("help", self.tr("&Keyboard and mouse"), self.show_keys, ("?", "F1"), "help"),
+            Spec("help", self.tr("&Keyboard and mouse"), lambda: self.keyboard.show_sheet(), ("?", "F1"), "help"),
+            Spec("keys", self.tr("&Change the keys …"), lambda: self.keyboard.change()),
         )
 
     def _connect_canvas(self) -> None:
@@ -184,6 +190,7 @@ class Window(QMainWindow):
 
     def _dress(self) -> None:
         chosen = self.controller.preferences.theme
+        self.keyboard.use(self.controller.preferences.shortcuts)
         self.themes.tick(chosen)
         application = QApplication.instance()
         if isinstance(application, QApplication):
@@ -287,17 +294,13 @@ class Window(QMainWindow):
         elif session is not None:
             self.boxes.choose([])
 
-    def show_keys(self) -> None:
-        """The sheet of keys."""
-        groups = [
-            (title.replace("&", ""), [self.actions_by_name[name] for name in names if name in self.actions_by_name])
-            for title, names in menus.groups()
-        ]
-        self.dialogs.open(ShortcutSheet(groups, self))
-
     def choose_theme(self, chosen: Theme) -> None:
         """Light, dark, or as the system is; remembered."""
         self.controller.prefer(msgspec.structs.replace(self.controller.preferences, theme=chosen))
+
+    def choose_keys(self, shortcuts: dict[str, Keys]) -> None:
+        """Other keys for some actions; remembered."""
+        self.controller.prefer(msgspec.structs.replace(self.controller.preferences, shortcuts=shortcuts))
 
     def _remedy(self, remedy: str) -> None:
         if remedy == "restart":

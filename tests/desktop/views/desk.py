@@ -51,6 +51,13 @@ class Desk:
         self.window.close()
         self.window.bridge.join()
 
+    def ask_about_two_boxes(self) -> None:
+        """Two boxes, and an answer about the second."""
+        self.draw((20, 10, 80, 60), (120, 40, 180, 90))
+        self.qtbot.mouseClick(self.chat.what, LEFT)
+        self.worker.answer("It is a cup.")
+        self.qtbot.waitUntil(lambda: self.window.controller.running is None)
+
     def open_photo(self, path: Path) -> None:
         with self.qtbot.waitSignal(self.canvas.zoomed):
             self.window.files.open_path(path)

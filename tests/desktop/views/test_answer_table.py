@@ -45,14 +45,23 @@ def survey(desk: Desk) -> None:
     desk.chat.each.menu().actions()[0].trigger()
 
 
+def answer_all(desk: Desk, *texts: str) -> None:
+    """Answer the survey that is being asked, and wait until that is known."""
+    desk.worker.answer_boxes(dict(enumerate(texts)))
+    desk.qtbot.waitUntil(lambda: desk.window.controller.running is None)
+
+
 def test_all_boxes_into_a_table(two: Desk) -> None:
     survey(two)
     assert two.window.answers.isVisible()
-    assert cells(two, 3) == ["answering", "waits"]
-    answer(two, "a cup")
-    answer(two, "a mug")
-    assert cells(two, 2) == ["a cup", "a mug"]
-    assert cells(two, 4) == ["0.25 s", "0.25 s"]
+    assert cells(two, 3) == ["answering", "answering"]
+    two.worker.answer_boxes({1: "region1 is a mug"}, complete=False)
+    two.qtbot.waitUntil(lambda: cells(two, 2) == ["", "region2 is a mug"])
+    assert two.window.answers.progress.text() == "1 of 2"
+    two.worker.answer_boxes({0: "region1 is a cup"})
+    two.qtbot.waitUntil(lambda: two.window.controller.running is None)
+    assert cells(two, 2) == ["region1 is a cup", "region2 is a mug"]
+    assert cells(two, 4) == ["0.75 s", "0.75 s"]
     assert two.window.answers.progress.text() == "2 of 2"
     assert not two.window.answers.stop_button.isEnabled()
     assert spoken(two) == ["Region: 1", "Region: 2"]
@@ -65,7 +74,7 @@ def test_the_typed_question_goes_to_every_box(two: Desk) -> None:
     two.window.boxes.change(lambda session: type(session)(**{**session.__dict__, "draft": ("Where is ", Chip(second))}))
     assert two.chat.each_typed.isEnabled()
     two.press(KEY.Key_Return, CONTROL)
-    assert two.worker.last(m.Ask).question == "Where is <region1>"
+    assert two.worker.last(m.AskEach).question == "Where is <region1>"
 
 
 def test_without_a_box_in_the_question_it_says_so(two: Desk) -> None:
@@ -79,11 +88,11 @@ def test_hidden_boxes_are_not_asked_about(two: Desk, quick: int) -> None:
     two.window.boxes.hide({first.id})
     two.chat.each.menu().actions()[quick].trigger()
     assert spoken(two) == ["Region: 2"]
-    answer(two, "a mug")
+    answer_all(two, "a mug")
     two.window.boxes.hide({second.id})
     two.chat.each.menu().actions()[quick].trigger()
     assert "hidden" in two.window.notice.words.text()
-    assert two.worker.count(m.Ask) == 1
+    assert two.worker.count(m.AskEach) == 1
     assert two.window.answers.choice.count() == 1
 
 
@@ -96,8 +105,7 @@ def test_a_row_chooses_its_box(two: Desk) -> None:
 
 def test_rows_are_sorted_by_numbers(two: Desk) -> None:
     survey(two)
-    answer(two, "b")
-    answer(two, "a")
+    answer_all(two, "b", "a")
     table = two.window.answers.table
     table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
     assert cells(two, 2) == ["a", "b"]
@@ -108,13 +116,30 @@ def test_rows_are_sorted_by_numbers(two: Desk) -> None:
 def test_it_can_be_stopped(two: Desk) -> None:
     survey(two)
     two.qtbot.mouseClick(two.window.answers.stop_button, LEFT)
-    two.worker.say(m.Stopped(two.worker.last(m.Ask).id))
-    two.qtbot.waitUntil(lambda: cells(two, 3) == ["stopped", "stopped"])
+    two.worker.answer_boxes({0: "a cup"}, complete=False)
+    two.worker.say(m.Stopped(two.worker.last(m.AskEach).id))
+    two.qtbot.waitUntil(lambda: cells(two, 3) == ["done", "stopped"])
+
+
+def test_a_death_is_said_in_the_rows_and_the_button_goes_on(two: Desk) -> None:
+    survey(two)
+    two.worker.answer_boxes({0: "a cup"}, complete=False)
+    two.worker.say(m.Died(0, -9))
+    two.qtbot.waitUntil(two.window.notice.isVisible)
+    assert cells(two, 3) == ["done", "failed"]
+    assert "Restart the model" in cells(two, 2)[1]
+    two.qtbot.mouseClick(two.window.notice.button, LEFT)
+    two.worker.open_model()
+    two.qtbot.waitUntil(lambda: two.worker.count(m.OpenImage) == 1)
+    two.worker.open_image()
+    two.qtbot.waitUntil(lambda: two.worker.count(m.AskEach) == 1)
+    answer_all(two, "region1 is a mug")
+    assert cells(two, 2) == ["a cup", "region2 is a mug"]
 
 
 def test_export(two: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     survey(two)
-    answer(two, "a cup")
+    answer_all(two, "a cup", "a mug")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), "Table (*.csv)"))
     two.qtbot.mouseClick(two.window.answers.export_button, LEFT)
     two.qtbot.waitUntil((tmp_path / "out.csv").is_file)
@@ -129,8 +154,7 @@ def test_replay(two: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     answer(two, "a mug")
     assert [cells(two, column) for column in range(4)] == [["What is [1]?"], ["a cup"], ["a mug"], ["different"]]
     survey(two)
-    answer(two, "a cup")
-    answer(two, "a plate")
+    answer_all(two, "a cup", "a plate")
     assert two.window.answers.choice.count() == 2
     two.window.answers.choose_replay()
     assert cells(two, 3) == ["different"]
@@ -142,8 +166,7 @@ def test_replay(two: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 def test_a_deleted_box_leaves_its_row(two: Desk) -> None:
     survey(two)
-    answer(two, "a cup")
-    answer(two, "a mug")
+    answer_all(two, "a cup", "a mug")
     two.click(50, 30)
     two.press(KEY.Key_Delete)
     assert spoken(two)[0] == "Region: \N{MULTIPLICATION SIGN}"

@@ -59,7 +59,7 @@ def test_closing_during_an_answer(desk: Desk) -> None:
 
 def test_a_process_that_does_not_go_does_not_keep_the_window(desk: Desk) -> None:
     stubborn = Stubborn(desk.worker.say)
-    desk.window.controller._worker = stubborn
+    desk.window.controller._process._worker = stubborn
     asked(desk).window.close()
     assert not desk.window.isVisible()
     assert not stubborn.closed
@@ -75,8 +75,8 @@ def test_a_process_that_does_not_go_does_not_keep_the_window(desk: Desk) -> None
 
 def test_a_process_that_died_is_tidied_away_aside(desk: Desk) -> None:
     stubborn = Stubborn(desk.worker.say)
-    desk.window.controller._worker = stubborn
-    desk.window.controller._hear(stubborn, m.Died(0, -9))
+    desk.window.controller._process._worker = stubborn
+    desk.window.controller._process._hear(stubborn, m.Died(0, -9))
     assert desk.window.controller.stage == "dead"
     desk.qtbot.waitUntil(lambda: bool(stubborn.closed_by))
     assert not stubborn.closed

@@ -16,7 +16,7 @@ from PIL import Image
 from PySide6.QtGui import QImage
 
 from gpt4roi_desktop.preferences import Theme
-from tests.desktop.views.desk import LEFT, Desk
+from tests.desktop.views.desk import Desk
 
 PICTURES = Path(__file__).parent / "pictures"
 SIZE = (250, 175)
@@ -44,10 +44,7 @@ def differences(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 @pytest.fixture
 def talked(desk: Desk) -> Desk:
     """Two boxes, an answer, and the table of answers."""
-    desk.draw((20, 10, 80, 60), (120, 40, 180, 90))
-    desk.qtbot.mouseClick(desk.chat.what, LEFT)
-    desk.worker.answer("It is a cup.")
-    desk.qtbot.waitUntil(lambda: desk.window.controller.running is None)
+    desk.ask_about_two_boxes()
     desk.window.canvas.leaveEvent(_leave())
     return desk
 

@@ -157,7 +157,7 @@ class TestQuestions:
     def test_a_question_that_forgets_the_chosen_box_is_reminded(self, two: Desk) -> None:
         type_at(two, "What is this?")
         assert two.chat.forgotten.isVisible()
-        two.chat.forgotten.linkActivated.emit("mention")
+        two.qtbot.mouseClick(two.chat.mention_button, LEFT)
         assert two.session.draft == ("What is this? ", Chip(two.session.regions[1].id))
         assert not two.chat.forgotten.isVisible()
 
