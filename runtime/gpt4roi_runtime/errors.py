@@ -10,6 +10,7 @@
     |-- BundleError             the folder of the model: missing, damaged, foreign
     |-- EngineError             a third party's executor failed
     |   |-- EngineMissingError  it is not installed; names the pip line
+    |   |-- PlanError  no plan that runs here; names what differs, and the command
     |   |-- WorkerDiedError  the process that it ran in is gone
     |   `-- NumericError        it returned NaN or infinity
     |-- OutputError             a file could not be written
@@ -67,6 +68,10 @@ class EngineError(Gpt4RoiError):
 
 class EngineMissingError(EngineError):
     """An engine is not installed."""
+
+
+class PlanError(EngineError):
+    """There is no TensorRT plan that runs here, or it is damaged."""
 
 
 class WorkerDiedError(EngineError):

@@ -85,9 +85,10 @@ class RegionAnswer:
     Attributes:
         index: Place of the box among those asked about, from 0.
         box: The box.
-        done: Its answer. The rows before the region are shared, so they count as kept for all but the group's first;
-            ``seconds`` are of its group, as all answers of a group are written at once: ``regions``, ``rows``,
-            ``prefill`` and, up to this answer's end, ``decode``.
+        done: Its answer. The rows before the region are shared, so they count as kept for all but the first. Of its
+            ``seconds``, ``regions`` and ``rows`` are of all boxes that went through the region graph with it,
+            ``prefill`` is of all that were answered first, and ``decode`` is from its own beginning to its end; who
+            had to wait for a place has no ``prefill``, as its prompt is computed while others are answered.
     """
 
     index: int

@@ -18,6 +18,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import platformdirs
 from msgspec import Meta
 
 from gpt4roi_runtime.errors import OutputError, SettingsError
@@ -29,6 +30,9 @@ VERSION = 1
 DEFAULT_BUDGET_BYTES = 2 << 30
 """Some ten images of a model of 7 billion weights, of hundreds for a small one."""
 
+STORE_VARIABLE = "GPT4ROI_STORE"
+"""Names another folder than the usual one."""
+
 _MAGIC = b"gpt4roi-kept\n\x00\x1a\n"
 _LENGTH_BYTES = 4
 _MAX_HEADER_BYTES = 16 << 10
@@ -39,6 +43,12 @@ _LEFTOVER_AGE_S = 3600.0
 """A file of a writer that was killed; nobody writes one for so long."""
 
 Body = npt.NDArray[np.uint8]
+
+
+def store_folder() -> Path:
+    """Where photos are kept, unless somebody names another folder."""
+    chosen = os.environ.get(STORE_VARIABLE)
+    return Path(chosen) if chosen else platformdirs.user_cache_path("gpt4roi-edge") / "images"
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,6 +187,17 @@ class ImageStore:
         """Number of files and their bytes."""
         sizes = [size for _, size, _ in self._files(_NAME)]
         return len(sizes), sum(sizes)
+
+    def forget(self) -> tuple[int, int]:
+        """Remove all that is kept here, and what killed writers left behind.
+
+        Returns:
+            Number of files, and their bytes, that would not go.
+        """
+        for name in (_NAME, _LEFTOVER):
+            for _, _, path in self._files(name):
+                _remove(path)
+        return self.usage()
 
     def note(self, text: str) -> None:
         """Tell a person, but not the same thing after every question."""

@@ -15,8 +15,11 @@ from gpt4roi_runtime.backends.processor import processor_features, usable_cores
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.image_store import ImageStore, Label
 from gpt4roi_runtime.llm.decoder import Decoder, PrefixFacts, WritesPrefixes
-from gpt4roi_runtime.vision.contract import encode_contract
+from gpt4roi_runtime.vision.contract import feature_shapes, features_bytes
 from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures
+
+DEFAULT_IMAGES_BYTES = 256 << 20
+"""What a worker keeps of encoded images in memory: some hundred of the embedded model, a few of GPT4RoI's size."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,7 @@ class ImageKeeper:
         """The features of the image with this key, as they were when they were kept, or None."""
         if self.store is None:
             return None
-        shapes = self._shapes()
-        n_bytes = np.dtype(np.float32).itemsize * sum(map(prod, shapes))
+        shapes, n_bytes = feature_shapes(self.bundle.manifest), features_bytes(self.bundle.manifest)
         label = self._features_label(image_key)
         body = self.store.get(label, n_bytes)
         if body is None:
@@ -58,7 +60,7 @@ class ImageKeeper:
     def keep_features(self, image_key: str, features: ImageFeatures) -> None:
         """Put the features of an image into the store."""
         arrays = (features.image_embeddings, *features.pyramid)
-        if self.store is not None and [array.shape for array in arrays] == self._shapes():
+        if self.store is not None and tuple(array.shape for array in arrays) == feature_shapes(self.bundle.manifest):
             self.store.put(self._features_label(image_key), [np.ascontiguousarray(array) for array in arrays])
 
     def bring_back_prefix(self, prefix: EmbeddingRows) -> None:
@@ -84,11 +86,6 @@ class ImageKeeper:
         state = self.decoder.write_prefix(prefix)
         if state is not None:
             self.store.put(label, [state])
-
-    def _shapes(self) -> list[tuple[int, ...]]:
-        """Of the image embeddings and every level, as the bundle promises them."""
-        outputs = encode_contract(self.bundle.manifest).outputs
-        return [tuple(size for size in output.shape if size is not None) for output in outputs]
 
     def _features_label(self, image_key: str) -> Label:
         """The last bits depend on the kernels for this machine, and on how many threads share a sum."""

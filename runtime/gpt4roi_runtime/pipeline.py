@@ -5,7 +5,8 @@ Decides order and nothing else: pixels, graphs, prompts and tokens are other roo
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -76,6 +77,25 @@ class Proposer(AbstractContextManager["Proposer"]):
         self.close()
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """One of many answers.
+
+    Attributes:
+        writing: What there is of it.
+        seconds: Of what came before its first token.
+        started_s: When its first token was asked for.
+    """
+
+    writing: Writing
+    seconds: dict[str, float]
+    started_s: float
+
+    def seconds_now(self) -> dict[str, float]:
+        """All of it, when it has ended."""
+        return {**self.seconds, "decode": perf_counter() - self.started_s}
+
+
 class Pipeline(AbstractContextManager["Pipeline"]):
     """A bundle with its engines loaded: use it as a context manager, or call ``close``. One question at a time.
 
@@ -86,6 +106,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         load_s: Wall-clock seconds of checking and loading.
         settings: What the engines were loaded with.
         store: Where images are kept on disk; None keeps them in memory alone.
+        notes: What its user should know of the engines, a line each.
     """
 
     def __init__(
@@ -96,6 +117,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         load_s: float = 0.0,
         settings: EngineSettings | None = None,
         store: ImageStore | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.bundle = bundle
         self.encoder = encoder
@@ -103,6 +125,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self.load_s = load_s
         self.settings = settings or EngineSettings()
         self.store = store
+        self.notes = (*notes, *decoder.info.notes)
         self._asker = Asker(bundle, decoder)
         self._chooser = Chooser(self._asker, bundle.manifest.prompt, decoder.info.context_length)
         self._keeper = ImageKeeper(store, bundle, encoder, decoder, self.settings.vision_threads)
@@ -125,8 +148,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         started_s = perf_counter()
         bundle = open_bundle(folder)
         settings = settings or EngineSettings()
-        encoder, decoder = load_engines(bundle, settings)
-        return cls(bundle, encoder, decoder, perf_counter() - started_s, settings, store)
+        notes: list[str] = []
+        encoder, decoder = load_engines(bundle, settings, notes.append)
+        return cls(bundle, encoder, decoder, perf_counter() - started_s, settings, store, tuple(notes))
 
     def propose(
         self, image: RgbImage, *, threshold: float | None = None, max_boxes: int = DEFAULT_MAX_BOXES
@@ -292,7 +316,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
     ) -> Iterator[RegionAnswer]:
         """Ask one question about many boxes, each as ``<region1>`` of a prompt of its own, many at a time.
 
-        Image and words before the region are computed once; the rest is answered side by side, up to 16 boxes at once.
+        Image and words before the region are computed once; the rest is answered side by side, up to 16 boxes at once,
+        and a box that waits takes the place of one that is answered. Its prompt is computed together with the others'
+        tokens, so its ``Done.seconds`` has no ``prefill``: that is a part of its ``decode``.
         Greedy answers are those of ``ask``, but for near-ties: kernels round by the number of rows in a call.
 
         All that the user gave is checked by the call itself, before the first answer is asked for.
@@ -374,13 +400,55 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         yield self._done(writing, request, filled.n_kept, watch.seconds)
 
     def _answer_each(self, requests: Sequence[Request], cancel: CancelCheck) -> Iterator[RegionAnswer]:
-        """Groups of boxes, one after another."""
-        first = 0
-        while first < len(requests):
-            size = self._group_size(requests[first])
-            for index, done in self._answer_group(requests[first : first + size], cancel):
-                yield RegionAnswer(first + index, requests[first + index].regions[1], done)
-            first += size
+        """The order of many answers: regions, shared rows and tails, prefill, and as many answers at once as fit.
+
+        Whoever waits takes the place of whoever has ended.
+        """
+        one, size = requests[0], self._group_size(requests[0])
+        tails = self._tails(requests, size)
+        first = list(islice(tails, size))
+        shared = self._asker.rows(one, {}, 0, one.first_region)
+        watch = Stopwatch()
+        with watch.measure("prefill"):
+            self._keeper.bring_back_prefix(shared[: one.n_prefix])
+            filled = self.decoder.prefill_each(shared, [tail for tail, _ in first], cancel, one.n_prefix)
+        begun: list[_Begun] = []
+
+        def begin(seconds: dict[str, float]) -> None:
+            begun.append(_Begun(Writing(requests[len(begun)], self.bundle), seconds, perf_counter()))
+
+        def waiting() -> Iterator[EmbeddingRows]:
+            for tail, seconds in tails:
+                begin(seconds)
+                yield tail
+
+        for _, seconds in first:
+            begin({**seconds, **watch.seconds})
+        steps = self.decoder.decode_each(
+            one.sampling, one.max_tokens, cancel, lambda index: begun[index].writing.stopped, waiting()
+        )
+        with closing(steps):
+            for step in steps:
+                writing = begun[step.answer].writing
+                if step.token is not None:
+                    writing.feed(step.token)
+                if step.token is None or writing.stopped:
+                    writing.finish()
+                    request, n_kept = requests[step.answer], len(shared) if step.answer else filled.n_kept
+                    done = self._done(writing, request, n_kept, begun[step.answer].seconds_now())
+                    yield RegionAnswer(step.answer, request.regions[1], done)
+        self._keep_prefix(shared[: one.n_prefix], watch)
+
+    def _tails(self, requests: Sequence[Request], size: int) -> Iterator[tuple[EmbeddingRows, dict[str, float]]]:
+        """What follows the shared rows for every box, ``size`` boxes in a run of the region graph; and its seconds."""
+        for first in range(0, len(requests), size):
+            some, watch = requests[first : first + size], Stopwatch()
+            with watch.measure("regions"):
+                boxes = {index: request.regions[1] for index, request in enumerate(some)}
+                regions = self._region_embeddings(some[0].image, boxes)
+            with watch.measure("rows"):
+                tails = [self._asker.rows(some[0], {1: regions[index]}, some[0].first_region) for index in boxes]
+            yield from ((tail, watch.seconds) for tail in tails)
 
     def _group_size(self, request: Request) -> int:
         """Boxes whose answers certainly fit the context side by side; one fits as well as ``ask`` would."""
@@ -388,35 +456,6 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         each = request.n_rows - n_shared + request.max_tokens
         room = (self.decoder.info.context_length - n_shared) // each
         return max(1, min(room, self.decoder.info.max_answers, self.bundle.manifest.vision.max_regions))
-
-    def _answer_group(self, requests: Sequence[Request], cancel: CancelCheck) -> Iterator[tuple[int, Done]]:
-        """The order of many answers: all regions, shared rows and tails, prefill, all answers at once."""
-        one, watch = requests[0], Stopwatch()
-        with watch.measure("regions"):
-            boxes = {index: request.regions[1] for index, request in enumerate(requests)}
-            regions = self._region_embeddings(one.image, boxes)
-        with watch.measure("rows"):
-            shared = self._asker.rows(one, {}, 0, one.first_region)
-            tails = [self._asker.rows(one, {1: regions[index]}, one.first_region) for index in boxes]
-        with watch.measure("prefill"):
-            self._keeper.bring_back_prefix(shared[: one.n_prefix])
-            filled = self.decoder.prefill_each(shared, tails, cancel, one.n_prefix)
-        writings = [Writing(request, self.bundle) for request in requests]
-        decode_started_s = perf_counter()
-        steps = self.decoder.decode_each(one.sampling, one.max_tokens, cancel, lambda index: writings[index].stopped)
-        with closing(steps):
-            for step in steps:
-                writing = writings[step.answer]
-                if writing.stopped:  # a token that was on its way
-                    continue
-                if step.token is not None:
-                    writing.feed(step.token)
-                if step.token is None or writing.stopped:
-                    writing.finish()
-                    seconds = {**watch.seconds, "decode": perf_counter() - decode_started_s}
-                    n_kept = filled.n_kept if step.answer == 0 else len(shared)
-                    yield step.answer, self._done(writing, requests[step.answer], n_kept, seconds)
-        self._keep_prefix(shared[: one.n_prefix], watch)
 
     def _stored_features(self, key: str, watch: Stopwatch) -> ImageFeatures | None:
         """What the store has of an image; time is only booked where it has."""

@@ -1,8 +1,8 @@
 """Seconds of each stage; knows no stage by name."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
 
 class Stopwatch:
@@ -14,11 +14,11 @@ class Stopwatch:
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
         """Add the time spent inside to ``stage``, also when it ends in an error."""
-        start_s = time.perf_counter()
+        start_s = perf_counter()
         try:
             yield
         finally:
-            self.add(stage, time.perf_counter() - start_s)
+            self.add(stage, perf_counter() - start_s)
 
     def add(self, stage: str, seconds: float) -> None:
         """Add ``seconds`` to ``stage``."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gpt4roi_export.checkpoint import checkpoint_name, our_name
-from gpt4roi_export.modules.pyramid import Pyramid
+from gpt4roi_export.modules.pyramid import Pyramid, resize, with_coordinates
 from gpt4roi_export.modules.region_head import RegionHead, RegionHeadSizes
 from gpt4roi_export.parity import compare
 from gpt4roi_export.vision_graphs.plain_roi_align import without_roi_align
@@ -117,8 +117,9 @@ def test_convolving_before_upsampling_is_the_same(module: RegionModule) -> None:
         large = nn.functional.interpolate(features, size=(side, side), mode="bilinear", align_corners=True)
         x, y = ramp.expand(1, 1, side, side), ramp[:, None].expand(1, 1, side, side)
         with torch.inference_mode():
-            late = module.pyramid.level_convs[level](torch.cat([large, x, y], dim=1)).numpy()
-            early = module.pyramid._lift(level, features).numpy()
+            convolve = module.pyramid.level_convs[level]
+            late = convolve(torch.cat([large, x, y], dim=1)).numpy()
+            early = resize(convolve(with_coordinates(features)), side).numpy()
         compare({"level": late}, {"level": early}).require()
 
 

@@ -1,11 +1,12 @@
 """Engines that keep the promises of `vision` and `llm` with arithmetic a test can follow; no model behind them."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
-from gpt4roi_runtime.arrays import Boxes, EmbeddingRows, FeatureMap, PixelValues, RegionEmbeddings, TailRows
+from gpt4roi_runtime.arrays import Boxes, EmbeddingRows, PixelValues, RegionEmbeddings, TailRows
 from gpt4roi_runtime.confidence import TokenScore
 from gpt4roi_runtime.llm.decoder import (
     Allowed,
@@ -17,7 +18,7 @@ from gpt4roi_runtime.llm.decoder import (
     Sampling,
     Scores,
 )
-from gpt4roi_runtime.vision.encoder import ImageFeatures
+from gpt4roi_runtime.vision.encoder import ImageFeatures, Pyramid
 
 WIDTH = 4
 
@@ -38,7 +39,7 @@ class FakeEncoder:
         embeddings = np.full((self.n_image_rows, WIDTH), -1, dtype=np.float32)
         return ImageFeatures(embeddings, (pixels[:, :1].copy(),))
 
-    def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+    def embed_regions(self, pyramid: Pyramid, boxes: Boxes) -> RegionEmbeddings:
         return np.repeat(boxes[:, None, :], self.n_rows_per_region, axis=1)
 
     def close(self) -> None:
@@ -58,6 +59,7 @@ class FakeDecoder:
         self.allowed: Allowed | None = None
         self.texts: tuple[tuple[int, ...], ...] = ()
         self.groups: list[int] = []
+        self.most_at_once = 0
         self.answers: tuple[str, ...] = ()
         self.sampling: Sampling | None = None
         self.n_stepped = 0
@@ -96,6 +98,7 @@ class FakeDecoder:
     ) -> Prefilled:
         self.shared, self.tails, self.n_prefix = shared, tuple(tails), n_prefix
         self.groups.append(len(tails))
+        self.most_at_once = len(tails)
         return self._kept(shared)
 
     def _kept(self, rows: EmbeddingRows) -> Prefilled:
@@ -123,21 +126,38 @@ class FakeDecoder:
             self.iterator_closed = True
 
     def decode_each(
-        self, sampling: Sampling, max_tokens: int, cancel: CancelCheck, is_over: Callable[[int], bool]
+        self,
+        sampling: Sampling,
+        max_tokens: int,
+        cancel: CancelCheck,
+        is_over: Callable[[int], bool],
+        waiting: Iterable[TailRows] = (),
     ) -> Iterator[AnswerToken]:
-        """A byte of every answer in turn; ``answers``, where given, are of this group's prompts in turn."""
+        """A byte of every answer in turn; ``answers``, where given, are of all prompts in turn."""
         self.sampling = sampling
-        texts = [text.encode()[:max_tokens] for text in (self.answers or (self.answer,) * len(self.tails))]
+        n_places, queue, running = len(self.tails), iter(waiting), {}
         try:
-            for step in range(max(map(len, texts)) + 1):
-                for index, text in enumerate(texts[: len(self.tails)]):
-                    if step < len(text) and not is_over(index):
+            for index in range(n_places):
+                running[index] = iter(self._answer_of(index)[:max_tokens])
+            while running:
+                for index, text in tuple(running.items()):
+                    byte = None if is_over(index) else next(text, None)
+                    if byte is not None:
                         self.n_stepped += 1
-                        yield AnswerToken(index, DecodedToken(text[step], text[step : step + 1]))
-                    if step == len(text) and not is_over(index):
+                        yield AnswerToken(index, DecodedToken(byte, bytes([byte])))
+                        continue
+                    del running[index]
+                    if not is_over(index):
                         yield AnswerToken(index, None)
+                for tail in islice(queue, n_places - len(running)):
+                    running[len(self.tails)] = iter(self._answer_of(len(self.tails))[:max_tokens])
+                    self.tails += (tail,)
+                    self.most_at_once = max(self.most_at_once, len(running))
         finally:
             self.iterator_closed = True
+
+    def _answer_of(self, index: int) -> bytes:
+        return (self.answers[index % len(self.answers)] if self.answers else self.answer).encode()
 
     def score(
         self, rows: EmbeddingRows, texts: Sequence[Sequence[int]], cancel: CancelCheck, n_prefix: int = 0

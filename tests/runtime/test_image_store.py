@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gpt4roi_runtime import image_store
 from gpt4roi_runtime.errors import SettingsError
-from gpt4roi_runtime.image_store import ImageStore, Label
+from gpt4roi_runtime.image_store import STORE_VARIABLE, ImageStore, Label, store_folder
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions, links and pipes")
 LABEL = Label("features", "b" * 16, "1" * 64, "an engine 1.2")
@@ -283,6 +283,23 @@ def test_what_was_used_longest_ago_makes_room(store: ImageStore, kept: Path, not
     assert [small.holds(with_key(number)) for number in range(4)] == [True, False, True, True]
     assert small.usage() == (3, 3 * n_bytes)
     assert notes == []
+
+
+def test_all_is_forgotten_but_what_is_not_ours(store: ImageStore, kept: Path) -> None:
+    mine, leftover = kept.with_name("notes.txt"), kept.with_name(f".{kept.name}.01234567.part")
+    mine.write_bytes(b"mine")
+    leftover.write_bytes(b"half")
+    assert store.put(with_key(1), [BODY])
+    assert store.forget() == (0, 0)
+    assert list(kept.parent.iterdir()) == [mine]
+    assert ImageStore(kept.parent / "nowhere").forget() == (0, 0)
+
+
+def test_the_usual_folder_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path))
+    assert store_folder() == tmp_path
+    monkeypatch.delenv(STORE_VARIABLE)
+    assert store_folder().parts[-2:] == ("gpt4roi-edge", "images")
 
 
 def test_bytes_beyond_the_budget_are_not_kept_and_push_nothing_out(store: ImageStore, kept: Path) -> None:

@@ -23,6 +23,20 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not loaded & (ENGINES | {"numpy", "PIL", "msgspec", "jaxtyping", "beartype", "gguf"})
 
 
+def test_without_a_gpu_nothing_of_its_engines_is_imported() -> None:
+    code = (
+        "from gpt4roi_runtime.backends import load, vision_candidates\n"
+        "def no_gpu(): raise vision_candidates.EngineMissingError('no driver', 'none')\n"
+        "settings = vision_candidates.VisionSettings()\n"
+        "assert vision_candidates.candidates(None, settings, find=no_gpu) == ()"
+    )
+    script = f"{code}\nimport sys; print(*sys.modules)"
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert child.returncode == 0, child.stderr
+    of_gpus = ("tensorrt", "cuda", "gpt4roi_runtime.backends.tensorrt", "gpt4roi_runtime.backends.onnxruntime_cuda")
+    assert [name for name in child.stdout.split() if name.startswith(of_gpus)] == []
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -105,6 +105,11 @@ def image(pipeline: Pipeline) -> EncodedImage:
     return pipeline.encode(np.zeros((80, 100, 3), dtype=np.uint8))
 
 
+def test_what_is_known_of_the_engines_is_told(decoder: FakeDecoder) -> None:
+    pipeline = Pipeline(fake_bundle(), FakeEncoder(), decoder, notes=("the CPU runs the vision half",))
+    assert pipeline.notes == ("the CPU runs the vision half", *decoder.info.notes)
+
+
 def done(events: list[Event]) -> Done:
     last = events[-1]
     assert isinstance(last, Done)
@@ -396,19 +401,62 @@ def test_every_box_gets_the_prompt_that_ask_would_give_it(
     assert set(found[0].done.seconds) == {"regions", "rows", "prefill", "decode"}
 
 
-def test_boxes_go_in_groups_that_fit_engine_graph_and_context(
+def test_as_many_boxes_at_once_as_fit_engine_graph_and_context(
     pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
 ) -> None:
     assert len(answers(pipeline, image, [BOX] * 7)) == 7
-    assert decoder.groups == [3, 3, 1]  # the region graph takes 3
+    assert (decoder.groups, decoder.most_at_once) == ([3], 3)  # the region graph takes 3
     decoder.groups.clear()
     n_shared, n_tail = 3 + len("Q:What is region1 "), 3 + len("?\n")
     decoder.info = dataclasses.replace(decoder.info, context_length=n_shared + 2 * (n_tail + 20))
     assert len(answers(pipeline, image, [BOX] * 3, max_tokens=20)) == 3
-    assert decoder.groups == [2, 1]
+    assert (decoder.groups, decoder.most_at_once) == ([2], 2)
     decoder.groups.clear()
     assert len(answers(pipeline, image, [BOX] * 2, max_tokens=200)) == 2  # as ask: one at a time, until it is full
-    assert decoder.groups == [1, 1]
+    assert (decoder.groups, decoder.most_at_once) == ([1], 1)
+
+
+def test_a_box_that_waits_takes_the_place_of_one_that_is_answered(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage
+) -> None:
+    decoder.answers = ("a large brown dog", "a", "cup## and more", "an old red chair", "b", "c")
+    boxes = [Box(index, 10, index + 30, 50) for index in range(6)]
+    encoder = pipeline.encoder
+    assert isinstance(encoder, FakeEncoder)
+    found = list(pipeline.ask_each(image, "What is <region1>?", boxes))
+    assert [one.index for one in found] == [1, 2, 4, 5, 0, 3]
+    assert [one.done.answer for one in found] == ["a", "cup", "b", "c", "a large brown dog", "an old red chair"]
+    assert [one.box for one in found] == [boxes[one.index] for one in found]
+    for index, tail in enumerate(decoder.tails):  # the prompt of every answer is its own box's
+        assert tail[0][0] == pytest.approx(index / 100)
+    late = {one.index: set(one.done.seconds) for one in found}
+    assert late[0] == {"regions", "rows", "prefill", "decode"}
+    assert late[3] == {"regions", "rows", "decode"}
+    n_shared = found[-1].done.n_kept_rows
+    assert {one.done.n_kept_rows for one in found if one.index > 0} == {n_shared}
+
+
+def test_regions_are_computed_when_their_turn_comes(
+    pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    plain = pipeline.encoder.embed_regions
+
+    def embed_regions(pyramid: object, boxes: np.ndarray) -> np.ndarray:
+        asked.append(len(boxes))
+        if len(asked) == 3:
+            raise EngineError("the graph broke", "Nothing helps.")
+        return plain(pyramid, boxes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline.encoder, "embed_regions", embed_regions)
+    steps = pipeline.ask_each(image, "What is <region1>?", [BOX] * 8)
+    assert next(steps).index == 0
+    assert asked == [3]
+    found = []
+    with pytest.raises(EngineError, match="the graph broke"):
+        found += [one.index for one in steps]
+    assert asked == [3, 3, 2]
+    assert decoder.iterator_closed
 
 
 def test_answers_come_as_they_end(pipeline: Pipeline, decoder: FakeDecoder, image: EncodedImage) -> None:

@@ -99,6 +99,23 @@ def test_answers_side_by_side_are_those_of_one_question_after_another(pipeline: 
         assert together[index].n_prompt_rows == alone.n_prompt_rows
 
 
+def test_places_of_answered_boxes_are_taken_again_and_answers_stay_those_of_one_after_another(
+    pipeline: Pipeline, cup: EncodedImage
+) -> None:
+    """Boxes of all sizes, more of them than places."""
+    decoder = pipeline.decoder
+    assert isinstance(decoder, LlamaCppDecoder)
+    boxes = [Box(10.0 * n, 5.0 * n, 40.0 + 25 * n, 60.0 + 15 * n) for n in range(decoder.info.max_answers + 3)]
+    together = {one.index: one.done for one in pipeline.ask_each(cup, QUESTION, boxes, max_tokens=10)}
+    lengths = decoder.sequence_lengths()
+    assert lengths[0] > 0
+    assert set(lengths[1:]) == {0}
+    for index, box in enumerate(boxes):
+        *_, alone = pipeline.ask(cup, QUESTION, {1: box}, max_tokens=10)
+        assert isinstance(alone, Done)
+        assert (together[index].answer, together[index].n_answer_tokens) == (alone.answer, alone.n_answer_tokens)
+
+
 def test_logits_side_by_side_differ_by_rounding_alone(pipeline: Pipeline, cup: EncodedImage) -> None:
     """Quantised kernels round by the number of rows in a call: some tenths, against a range of some tens."""
     decoder = pipeline.decoder
@@ -110,7 +127,9 @@ def test_logits_side_by_side_differ_by_rounding_alone(pipeline: Pipeline, cup: E
     ]
     decoder.prefill_each(shared, tails, lambda: False, request.n_prefix)
     model = decoder._native.model
-    rows = decoder._thread.run(lambda _: [model._checked_logits(one.logits_at).copy() for one in model._branches])
+    assert model._group is not None
+    branches = model._group.branches
+    rows = decoder._thread.run(lambda _: [model.context.logits(one.logits_at).copy() for one in branches])
     for box, found in zip(BOXES, rows, strict=True):
         _, alone = ask(pipeline, cup, box)
         assert np.abs(found - alone).max() < 2.0 < 0.1 * (alone.max() - alone.min())

@@ -9,7 +9,7 @@ from gpt4roi_runtime.timing import Stopwatch
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time a stopwatch reads, in one place, without waiting."""
     now_s = [100.0]
-    monkeypatch.setattr("gpt4roi_runtime.timing.time.perf_counter", lambda: now_s[0])
+    monkeypatch.setattr("gpt4roi_runtime.timing.perf_counter", lambda: now_s[0])
     return now_s
 
 

@@ -8,6 +8,7 @@ import sys
 import click
 
 from gpt4roi_export.cli.bundle import detector, embedded, skeletons
+from gpt4roi_export.cli.engines import engines
 from gpt4roi_export.cli.importing import import_, parity, quantize, synthesize
 from gpt4roi_export.cli.tuning import dialogues, evaluate, pictures, scenes, tune, unnamed
 from gpt4roi_runtime.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, print_error
@@ -22,7 +23,7 @@ def commands() -> None:
 for _command in (
     *(embedded, import_, parity, quantize, synthesize),
     *(pictures, scenes, unnamed, dialogues, tune, evaluate),
-    *(skeletons, detector),
+    *(engines, skeletons, detector),
 ):
     commands.add_command(_command)
 

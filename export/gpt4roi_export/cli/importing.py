@@ -30,6 +30,7 @@ _NEEDS = ("torch", "export")
 @click.option(
     "--vision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True, help="Of the graphs."
 )
+@click.option("--winograd", is_flag=True, help="With fp32: a quarter of the multiplications, larger weights; for CPUs.")
 @click.option("--calibration", type=FILE, multiple=True, help="A photo to calibrate int8 with; may be repeated.")
 @click.option("--threads", type=click.IntRange(1, 512), help="Of the quantiser; without it, every core.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
@@ -45,6 +46,7 @@ def import_(
     calibration: tuple[Path, ...],
     threads: int | None,
     *,
+    winograd: bool,
     force: bool,
     unsafe: bool,
 ) -> None:
@@ -52,8 +54,17 @@ def import_(
     with needs(*_NEEDS):
         from gpt4roi_export.imports.importing import ImportSettings, import_release
         from gpt4roi_export.imports.sources import Folders, open_sources
+    if winograd and vision != "fp32":
+        raise click.UsageError(
+            f"--winograd goes with --vision fp32, not {vision}: fewer bits lose too much on the way."
+        )
     settings = ImportSettings(
-        language=llm, vision=vision, pictures=calibration, threads=threads or os.cpu_count() or 1, forced=unsafe
+        language=llm,
+        vision=vision,
+        winograd=winograd,
+        pictures=calibration,
+        threads=threads or os.cpu_count() or 1,
+        forced=unsafe,
     )
     with progress_bar() as progress:
         progress("opening the checkpoint", 0.0)

@@ -7,8 +7,8 @@ from zlib import crc32
 
 import numpy as np
 
-from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
-from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures
+from gpt4roi_runtime.arrays import Boxes, PixelValues, RegionEmbeddings
+from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures, Pyramid
 
 
 class PerturbingEncoder:
@@ -26,7 +26,7 @@ class PerturbingEncoder:
         """Run the real encode graph."""
         return self.inner.encode(pixels)
 
-    def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+    def embed_regions(self, pyramid: Pyramid, boxes: Boxes) -> RegionEmbeddings:
         """Run the real region graph."""
         return self.inner.embed_regions(pyramid, boxes)
 
@@ -41,7 +41,7 @@ class BlankRegions(PerturbingEncoder):
         super().__init__(inner)
         self.mean = elsewhere.mean(axis=0, keepdims=True, dtype=np.float32)
 
-    def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+    def embed_regions(self, pyramid: Pyramid, boxes: Boxes) -> RegionEmbeddings:
         """The same rows for every box."""
         del pyramid
         return np.repeat(self.mean, len(boxes), axis=0)
@@ -54,7 +54,7 @@ class ShuffledRegions(PerturbingEncoder):
         super().__init__(inner)
         self.elsewhere = elsewhere
 
-    def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+    def embed_regions(self, pyramid: Pyramid, boxes: Boxes) -> RegionEmbeddings:
         """Rows chosen by the box, so that a box keeps its wrong rows through a dialogue."""
         del pyramid
         chosen = [crc32(box.tobytes()) % len(self.elsewhere) for box in boxes]
@@ -64,6 +64,6 @@ class ShuffledRegions(PerturbingEncoder):
 class SwappedRegions(PerturbingEncoder):
     """The regions have each other's rows, the first the last one's and so on."""
 
-    def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+    def embed_regions(self, pyramid: Pyramid, boxes: Boxes) -> RegionEmbeddings:
         """The real rows in reverse."""
         return np.ascontiguousarray(self.inner.embed_regions(pyramid, boxes)[::-1])

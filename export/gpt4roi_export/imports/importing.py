@@ -40,6 +40,7 @@ class ImportSettings:
     Attributes:
         language: Quantisation of the language model, or ``auto``.
         vision: Precision of the graphs.
+        winograd: Of graphs in fp32: convolutions for processors, see ``VisionFormat``.
         pictures: To calibrate ``int8`` with; sample photos if there are none.
         threads: Of the quantiser.
         forced: Write the bundle even if the graphs are off.
@@ -47,6 +48,7 @@ class ImportSettings:
 
     language: str = AUTO
     vision: Precision = "fp32"
+    winograd: bool = False
     pictures: tuple[Path, ...] = ()
     threads: int = 1
     forced: bool = False
@@ -95,7 +97,7 @@ def import_release(
     out = out.absolute()
     require_free(out, replace=replace)
     language = quantisation_for_this_machine() if settings.language == AUTO else settings.language
-    check_room(predicted_room(sources, language, VisionFormat(settings.vision)), out)
+    check_room(predicted_room(sources, language, VisionFormat(settings.vision, winograd=settings.winograd)), out)
     words = _in_words(settings, language)
     work = WorkFolder(out, identity({**sources.files, "calibration": settings.pictures}, words))
     went_on = work.open()
@@ -136,6 +138,8 @@ def _in_words(settings: ImportSettings, language: str) -> dict[str, str]:
     words = {"language": language, "vision": settings.vision}
     if settings.vision == "int8":
         words["calibration"] = ", ".join(path.name for path in settings.pictures) or "sample photos"
+    if settings.winograd:
+        words["winograd"] = "yes"
     if settings.forced:
         words["forced"] = "yes"
     return words
@@ -177,7 +181,7 @@ class _Steps:
         if self._settings.vision == "int8":
             pictures = self._settings.pictures or PHOTOS
             ranges = calibrate(model.sizes, model.clip, model.release, pictures, model.preprocessing, report)
-        stored = VisionFormat(self._settings.vision, ranges)
+        stored = VisionFormat(self._settings.vision, ranges, winograd=self._settings.winograd)
         write_graphs(model.sizes, model.clip, model.release, self._folder, stored, report)
 
     def check_vision(self) -> None:

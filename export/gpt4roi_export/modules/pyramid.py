@@ -3,10 +3,14 @@
 Knows neither the ViT that made the maps nor the regions that will read the levels.
 """
 
+from typing import cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from gpt4roi_export.modules.first_fusion import first_convolution
 
 N_LEVELS = 4
 N_FUSIONS = 5
@@ -50,7 +54,11 @@ class LevelFusion(nn.Module):
         coarser = levels[min(index + 1, len(levels) - 1)][:, three_quarters:]
         finer = levels[max(index - 1, 0)][:, half:three_quarters]
         mixed = torch.cat([own[:, :half], resize(coarser, side), resize(finer, side)], dim=1)
-        return functional.relu(self.norm(self.conv(mixed)))
+        return self.activate(self.conv(mixed))
+
+    def activate(self, convolved: Tensor) -> Tensor:
+        """Norm and ReLU."""
+        return functional.relu(self.norm(convolved))
 
 
 class Pyramid(nn.Module):
@@ -67,17 +75,20 @@ class Pyramid(nn.Module):
 
     def forward(self, maps: Levels) -> Levels:
         """Fuse ``maps``, four times ``[1, width, grid, grid]``, shallowest layer of the ViT first."""
-        levels = tuple(self._lift(index, features) for index, features in enumerate(maps))
-        for fusion in self.fusions:
-            levels = fusion(levels)
-        return levels
-
-    def _lift(self, index: int, features: Tensor) -> Tensor:
         # The released code upsamples, appends the coordinates, then convolves 1x1. Bilinear weights sum to one and
         # the coordinates are linear, so convolving on the ViT's own grid gives the same at 1/64 of the work.
-        grid = features.shape[-1]
-        convolved = self.level_convs[index](with_coordinates(features))
-        return resize(convolved, grid * 2 ** (N_LEVELS - 1 - index))
+        lifted = tuple(conv(with_coordinates(level)) for conv, level in zip(self.level_convs, maps, strict=True))
+        grid = maps[0].shape[-1]
+        sides = tuple(grid * 2 ** (N_LEVELS - 1 - index) for index in range(N_LEVELS))
+        first, *others = cast("list[LevelFusion]", list(self.fusions))
+        if torch.onnx.is_in_onnx_export():
+            convolved = first_convolution(lifted, first.conv.weight, sides)
+            levels: Levels = tuple(map(first.activate, convolved))
+        else:
+            levels = first(tuple(map(resize, lifted, sides)))
+        for fusion in others:
+            levels = fusion(levels)
+        return levels
 
 
 def with_coordinates(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c+2 h w"]:

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from gpt4roi_export.modules.gpt4roi import VisionSizes
-from gpt4roi_export.modules.pyramid import Levels
+from gpt4roi_export.modules.pyramid import N_LEVELS, Levels
 from gpt4roi_export.tensors import Tensors
-from gpt4roi_export.vision_graphs.eight_bits import Range, Ranges
+from gpt4roi_export.vision_graphs.eight_bits import FIRST_FUSION, Range, Ranges
+from gpt4roi_export.vision_graphs.joined import HEAD_CONVS, JOINED
 from gpt4roi_export.vision_graphs.parameters import parameters_of
+from gpt4roi_export.vision_graphs.recipe import place as place_of
 from gpt4roi_export.vision_graphs.streamed import StreamedVision
 from gpt4roi_export.weights import Progress
 from gpt4roi_runtime.arrays import Boxes, PixelValues
@@ -64,10 +66,16 @@ def ranges_of(
 ) -> Ranges:
     """The same for pictures that are preprocessed already."""
     seen: dict[str, Range] = {}
+    summed: list[Tensor] = []  # of the levels so far, which the graph convolves as one
 
     def observe(place: str, read: Tensor, written: Tensor) -> None:
-        if not place.startswith(ROUNDED):
+        if not place.startswith(ROUNDED) or place.startswith(FIRST_FUSION):
             return
+        if place.startswith(HEAD_CONVS):
+            place = place_of(JOINED, 0)
+            summed.append(written)
+            written = torch.zeros(1) if len(summed) < N_LEVELS else torch.stack(summed).sum(dim=0)
+            del summed[: len(summed) // N_LEVELS * N_LEVELS]
         before = seen.get(place, Range(0.0, 0.0))
         seen[place] = Range(max(before.read, _largest(read)), max(before.written, _largest(written)))
 

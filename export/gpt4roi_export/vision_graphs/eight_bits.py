@@ -17,6 +17,7 @@ from gpt4roi_export.vision_graphs.recipe import Recipe, Stored, nodes_with_place
 
 LARGEST = 127
 FLATTEN = "region_head.flatten.weight"
+FIRST_FUSION = "pyramid.fusions.0."
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,11 @@ Ranges = Mapping[str, Range]
 
 
 def is_large(parameter: str) -> bool:
-    """Whether 8 bits are worth it: a weight of a layer, and not of the pixels' or the boxes' own first ones."""
-    small = ("embeddings.", "box_embedding.", "_embedding.")
+    """Whether 8 bits are worth it: a weight of a layer, and not of the pixels' or the boxes' own first ones.
+
+    Nor that of the pyramid's first convolution, which the graph cuts into slices (see ``modules.first_fusion``).
+    """
+    small = ("embeddings.", "box_embedding.", "_embedding.", FIRST_FUSION)
     return parameter.endswith(".weight") and not any(part in parameter for part in small)
 
 

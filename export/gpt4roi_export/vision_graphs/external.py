@@ -16,6 +16,7 @@ from onnx import TensorProto
 from gpt4roi_export.onnx_files import graph_bytes
 from gpt4roi_export.vision_graphs.eight_bits import int8_and_scales
 from gpt4roi_export.vision_graphs.recipe import Part, Recipe, Stored
+from gpt4roi_export.vision_graphs.winograd import transformed
 from gpt4roi_runtime.errors import BundleError
 from gpt4roi_runtime.storage import written_aside
 
@@ -51,7 +52,8 @@ def write_graph(recipe: Recipe, read: Read, graph: Path, weights: Path, on_bytes
     tensors: dict[str, TensorProto] = {}
     with written_aside(weights) as file:
         for parameter, group in groupby(recipe.stored, key=lambda entry: entry.parameter):
-            for entry, array in _arrays(tuple(group), read(parameter)):
+            entries = tuple(group)
+            for entry, array in _arrays(entries, _values(entries[0], read)):
                 place = wanted[entry.name]
                 offset, n_bytes = _append(file, _checked(array, place, parameter), _DTYPES[place.elem_type])
                 tensors[entry.name] = _external(entry.name, place, weights.name, offset, n_bytes)
@@ -73,10 +75,21 @@ def stored_bytes(recipe: Recipe) -> int:
     )
 
 
+def _values(entry: Stored, read: Read) -> NDArray[np.float32]:
+    """The parameter with those beside it: weights side by side, biases summed."""
+    if not entry.beside:
+        return read(entry.parameter)
+    parts = [read(name) for name in (entry.parameter, *entry.beside)]
+    return np.concatenate(parts, axis=1) if parts[0].ndim > 1 else np.stack(parts).sum(axis=0)
+
+
 def _arrays(entries: tuple[Stored, ...], values: NDArray[np.float32]) -> Iterator[tuple[Stored, Array]]:
     parts: dict[Part, Array] = {"values": values}
-    if any(entry.part != "values" for entry in entries):
+    wanted = {entry.part for entry in entries}
+    if not wanted.isdisjoint(("int8", "scales")):
         parts["int8"], parts["scales"] = int8_and_scales(values)
+    if "winograd" in wanted:
+        parts["winograd"] = transformed(values)
     for entry in entries:
         yield entry, parts[entry.part].T if entry.turned else parts[entry.part]
 

@@ -58,14 +58,15 @@ def parameters_of(sizes: VisionSizes, clip: Tensors, release: Tensors) -> Parame
         BundleError: Tensors are missing, of another shape or no floats, or there are some that GPT4RoI does not have.
     """
     known = known_shapes(sizes)
-    places = {ours: (clip, theirs) for ours, theirs in clip_names(clip.facts).items()}
-    places |= {ours: (release, theirs) for ours, theirs in release_names(release.facts).items()}
+    of_clip, of_release = clip.facts, release.facts  # once: they are made anew each time, of a thousand tensors
+    places = {ours: (clip, theirs) for ours, theirs in clip_names(of_clip).items()}
+    places |= {ours: (release, theirs) for ours, theirs in release_names(of_release).items()}
     _refuse(
         "has tensors that GPT4RoI does not have", [theirs for ours, (_, theirs) in places.items() if ours not in known]
     )
     needed = needed_shapes(sizes)
     _refuse("lacks tensors", [name for name in needed if name not in places])
-    found = {name: places[name][0].facts[places[name][1]] for name in needed}
+    found = {name: (of_clip if name.startswith(VIT) else of_release)[places[name][1]] for name in needed}
     _refuse(
         "has tensors of another kind than expected",
         [

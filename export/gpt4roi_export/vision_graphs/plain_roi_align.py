@@ -4,7 +4,9 @@ Bilinear weights and the border rule are products of a part down and a part acro
 the mean over them is ``down @ features @ across``: exact, in standard operators only. Knows operators, not GPT4RoI.
 """
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +92,24 @@ def _opset(model: onnx.ModelProto) -> int:
 def known_shapes(model: onnx.ModelProto) -> dict[str, onnx.TensorShapeProto]:
     """Shapes of values, as far as they are known; arithmetic on constants, such as ends of a slice, is done first."""
     folded = onnx_ir.from_proto(model)
-    optimizer.fold_constants(folded)
+    with quiet_optimizer():
+        optimizer.fold_constants(folded)
     inferred = onnx.shape_inference.infer_shapes(onnx_ir.to_proto(folded), strict_mode=True).graph
-    return {value.name: value.type.tensor_type.shape for value in (*inferred.input, *inferred.value_info)}
+    return {
+        value.name: value.type.tensor_type.shape for value in (*inferred.input, *inferred.value_info, *inferred.output)
+    }
+
+
+@contextmanager
+def quiet_optimizer() -> Iterator[None]:
+    """It warns of every operator with several outputs that it does not fold."""
+    logger = logging.getLogger("onnxscript")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def read_roi_align(node: onnx.NodeProto, shapes: dict[str, onnx.TensorShapeProto]) -> RoiAlignNode:

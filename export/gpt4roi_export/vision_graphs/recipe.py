@@ -9,10 +9,9 @@ from typing import Literal
 
 import onnx
 
-from gpt4roi_export.vision_graphs.structure import Structure
-
-Part = Literal["values", "int8", "scales"]
-"""Of a parameter: its numbers; its numbers in 8 bits; what each output channel's 8-bit numbers are multiplied by."""
+Part = Literal["values", "int8", "scales", "winograd"]
+"""Of a parameter: its numbers; its numbers in 8 bits; what each output channel's 8-bit numbers are multiplied by; the
+matrices of ``winograd.transformed``."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,14 @@ class Stored:
         parameter: In our modules.
         part: What of the parameter.
         turned: Whether its two axes are exchanged.
+        beside: Parameters whose input channels come behind its own, or, of a bias, that are added to it.
     """
 
     name: str
     parameter: str
     part: Part = "values"
     turned: bool = False
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,6 @@ class Recipe:
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
         return model
-
-
-def recipe_of(structure: Structure) -> Recipe:
-    """Every weight as it is, in float32."""
-    stored = tuple(Stored(name, name, turned=name in structure.turned) for name in structure.weights)
-    return Recipe(structure.model, structure.inputs, stored)
 
 
 def nodes_with_places(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.NodeProto]]:

@@ -3,7 +3,8 @@
 Knows no checkpoint, and not in what precision the weights will be stored.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,8 @@ from gpt4roi_export.graphs import PYRAMID, strip, traced
 from gpt4roi_export.modules.gpt4roi import EncodeGraph, RegionsGraph, VisionSizes
 from gpt4roi_export.modules.pyramid import N_LEVELS
 from gpt4roi_export.onnx_files import check_graph, rename_values
+from gpt4roi_export.vision_graphs.joined import join_level_convolutions
+from gpt4roi_export.vision_graphs.recipe import Recipe, Stored
 from gpt4roi_runtime.bundle.manifest import MAX_REGIONS
 from gpt4roi_runtime.errors import BundleError
 from gpt4roi_runtime.vision.contract import BOXES, IMAGE_EMBEDDINGS, PIXELS, REGION_EMBEDDINGS
@@ -34,11 +37,14 @@ class Structure:
         model: The graph.
         inputs: Names of the inputs that stay inputs.
         turned: Weights that the graph wants transposed.
+        joined: Weights that are several parameters side by side, in the order of their input channels, and biases that
+            are the sum of several.
     """
 
     model: onnx.ModelProto
     inputs: tuple[str, ...]
     turned: frozenset[str]
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -47,7 +53,7 @@ class Structure:
 
 
 # Tracing takes seconds and gives the same each time; whoever changes a graph changes a copy.
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def encode_structure(sizes: VisionSizes) -> Structure:
     """``pixels`` -> ``image_embeddings``, ``pyramid_0`` .. ``pyramid_3``."""
     with FakeTensorMode():
@@ -56,7 +62,7 @@ def encode_structure(sizes: VisionSizes) -> Structure:
     return _structure("encode", program.model, (PIXELS,))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def regions_structure(sizes: VisionSizes) -> Structure:
     """``pyramid_0`` .. ``pyramid_3``, ``boxes`` -> ``region_embeddings``; the RoIAligns give ``roi_0`` .. ``roi_3``."""
     grid = sizes.side_px // sizes.patch_px
@@ -69,8 +75,20 @@ def regions_structure(sizes: VisionSizes) -> Structure:
     structure = _structure("regions", program.model, (*PYRAMID, BOXES))
     aligned = [node.output[0] for node in structure.model.graph.node if node.op_type == "RoiAlign"]
     rename_values(structure.model, {name: f"roi_{level}" for level, name in enumerate(aligned)})
+    joined = join_level_convolutions(structure.model)
+    _in_order_of_use(structure.model, structure.inputs)
     check_graph(structure.model)
-    return structure
+    return replace(structure, joined=joined)
+
+
+def recipe_of(structure: Structure) -> Recipe:
+    """Every weight as it is, in float32."""
+
+    def stored(name: str) -> Stored:
+        parameter, *beside = structure.joined.get(name, (name,))
+        return Stored(name, parameter, turned=name in structure.turned, beside=tuple(beside))
+
+    return Recipe(structure.model, structure.inputs, tuple(map(stored, structure.weights)))
 
 
 def _structure(name: str, model: onnx_ir.Model, inputs: tuple[str, ...]) -> Structure:

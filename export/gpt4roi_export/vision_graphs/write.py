@@ -14,8 +14,9 @@ from gpt4roi_export.vision_graphs.eight_bits import FLATTEN, Ranges, activations
 from gpt4roi_export.vision_graphs.external import ALIGNMENT, stored_bytes, write_graph
 from gpt4roi_export.vision_graphs.float16 import to_float16
 from gpt4roi_export.vision_graphs.parameters import needed_shapes, parameters_of
-from gpt4roi_export.vision_graphs.recipe import Recipe, recipe_of
-from gpt4roi_export.vision_graphs.structure import Structure, encode_structure, regions_structure
+from gpt4roi_export.vision_graphs.recipe import Recipe
+from gpt4roi_export.vision_graphs.structure import Structure, encode_structure, recipe_of, regions_structure
+from gpt4roi_export.vision_graphs.winograd import KERNEL, TILE, with_winograd
 from gpt4roi_export.weights import Progress
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -23,6 +24,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 _BYTES_OF_A_NUMBER: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 4}
 _BYTES_OF_GRAPHS = 1_000_000
+_WINOGRAD = TILE * TILE // KERNEL**2
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,15 @@ class VisionFormat:
     Attributes:
         precision: ``int8`` stores weights in 8 bits and computes in float32, but for the uses in ``ranges``.
         ranges: Of the activations to round, from ``calibrate``; only for ``int8``.
-        small_flatten: The one matrix that is half of the region graph, in 8 bits also with ``fp16``.
+        small_flatten: The one matrix that is half of the region graph, in 8 bits also with ``fp16`` or ``fp32``.
+        winograd: With ``fp32``, 3x3 convolutions as a quarter of the multiplications and four times the weights: for
+            processors, which are short of the former.
     """
 
     precision: Precision = "fp32"
     ranges: Ranges | None = None
     small_flatten: bool = False
+    winograd: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,8 @@ def predicted_graph_bytes(sizes: VisionSizes, stored: VisionFormat) -> int:
         in_8_bits = (stored.small_flatten and name == FLATTEN) or (
             stored.precision == "int8" and is_large(name) and len(shape) > 1
         )
-        n_bytes += math.prod(shape) * (1 if in_8_bits else _BYTES_OF_A_NUMBER[stored.precision])
+        numbers = math.prod(shape) * (_WINOGRAD if stored.winograd and shape[2:] == (3, 3) and is_large(name) else 1)
+        n_bytes += numbers * (1 if in_8_bits else _BYTES_OF_A_NUMBER[stored.precision])
         n_bytes += (4 * shape[0] if in_8_bits else 0) + 2 * ALIGNMENT
     return n_bytes
 
@@ -112,9 +118,14 @@ def _recipe(structure: Structure, stored: VisionFormat) -> Recipe:
     recipe = recipe_of(structure)
     match stored.precision:
         case "fp32":
-            return recipe
+            full = with_winograd(recipe) if stored.winograd else recipe
+            return _with_small_flatten(full) if stored.small_flatten else full
         case "fp16":
             half = to_float16(recipe)
-            return weights_in_8_bits(half, lambda name: name == FLATTEN) if stored.small_flatten else half
+            return _with_small_flatten(half) if stored.small_flatten else half
         case "int8":
             return weights_in_8_bits(activations_in_8_bits(recipe, stored.ranges or {}))
+
+
+def _with_small_flatten(recipe: Recipe) -> Recipe:
+    return weights_in_8_bits(recipe, lambda name: name == FLATTEN)

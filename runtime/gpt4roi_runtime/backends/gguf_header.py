@@ -111,7 +111,7 @@ class GgufHeader:
         context_length: Positions the model was trained for.
         vocabulary_size: Tokens; equals the rows of ``token_embeddings``.
         token_embeddings: Where the embedding of every token lies.
-        tensor_bytes: All weights together.
+        tensors: Where every tensor lies, in the file's order.
     """
 
     architecture: str
@@ -126,7 +126,12 @@ class GgufHeader:
     context_length: int
     vocabulary_size: int
     token_embeddings: TensorPlace
-    tensor_bytes: int
+    tensors: tuple[TensorPlace, ...]
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of all weights together."""
+        return sum(tensor.size_bytes for tensor in self.tensors)
 
 
 def inspect_gguf(path: Path) -> GgufHeader:
@@ -292,7 +297,7 @@ class _Inspection:
             context_length=self._number("llama.context_length", 1, 1 << 24),
             vocabulary_size=vocabulary,
             token_embeddings=self._embeddings(tensors, width, vocabulary),
-            tensor_bytes=sum(tensor.size_bytes for tensor in tensors.values()),
+            tensors=tuple(tensors.values()),
         )
 
     def _vocabulary(self) -> int:

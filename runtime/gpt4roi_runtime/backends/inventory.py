@@ -1,27 +1,17 @@
 """Which engines are installed, which of them work, and why the others do not; loads no model."""
 
 from dataclasses import dataclass
-from importlib import metadata
 
+from gpt4roi_runtime.backends.cuda_device import find_cuda_device
+from gpt4roi_runtime.backends.distributions import RTX_DISTRIBUTIONS, TENSORRT_DISTRIBUTIONS, installed, version_of
+from gpt4roi_runtime.backends.llama_cpp_devices import find_offload
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.backends.onnx_graph import import_onnxruntime
 from gpt4roi_runtime.backends.openvino_library import INSTALL, computes_bf16, import_openvino, openvino_version
+from gpt4roi_runtime.backends.tensorrt_library import NAMES, import_tensorrt
+from gpt4roi_runtime.bundle.plans import PlanEngine
 from gpt4roi_runtime.errors import EngineError, EngineMissingError
-
-ONNXRUNTIME_DISTRIBUTIONS = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-openvino",
-    "onnxruntime-directml",
-    "onnxruntime-qnn",
-    "onnxruntime-training",
-    "ort-nightly",
-    "ort-nightly-gpu",
-)
-"""All of them install one import package, so the last one wins and removing any of them breaks the rest."""
-
-_WITHOUT_BACKEND = {"TensorRT": ("tensorrt", "tensorrt-rtx")}
 
 
 @dataclass(frozen=True)
@@ -47,22 +37,10 @@ def find_engines() -> tuple[EngineFinding, ...]:
         _onnxruntime(),
         _llama_cpp(),
         _openvino(),
-        *(_unused(name, names) for name, names in _WITHOUT_BACKEND.items()),
+        _gpu(),
+        _tensorrt("tensorrt", TENSORRT_DISTRIBUTIONS),
+        _tensorrt("tensorrt_rtx", RTX_DISTRIBUTIONS),
     )
-
-
-def installed_onnxruntimes() -> tuple[str, ...]:
-    """Every distribution of ONNX Runtime in this environment, as ``name version``; more than one is a fault."""
-    found = ((name, version_of(name)) for name in ONNXRUNTIME_DISTRIBUTIONS)
-    return tuple(f"{name} {version}" for name, version in found if version is not None)
-
-
-def version_of(distribution: str) -> str | None:
-    """Installed version of a distribution, or None."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _onnxruntime() -> EngineFinding:
@@ -77,13 +55,14 @@ def _onnxruntime() -> EngineFinding:
 
 
 def _llama_cpp() -> EngineFinding:
-    name = "llama.cpp (language, CPU)"
+    name = "llama.cpp (language)"
     try:
         library = load_library()
         verdict = SelfTest().verdict()
     except EngineError as error:
         return EngineFinding(name, works=False, detail=error.problem, advice=error.advice)
-    return EngineFinding(name, works=True, detail=library.system, advice=verdict.note or "")
+    offload = find_offload(library.api)
+    return EngineFinding(name, works=True, detail=f"{offload}; {library.system}", advice=verdict.note or "")
 
 
 def _openvino() -> EngineFinding:
@@ -101,7 +80,23 @@ def _openvino() -> EngineFinding:
     )
 
 
-def _unused(name: str, distributions: tuple[str, ...]) -> EngineFinding:
-    found = [f"{one} {version}" for one in distributions if (version := version_of(one)) is not None]
-    state = f"{', '.join(found)} installed" if found else "not installed"
-    return EngineFinding(name, works=False, detail=f"{state}; this version has no backend for it")
+def _gpu() -> EngineFinding:
+    """No engine, but what those on a GPU stand on; most machines have none, so that is no fault."""
+    name = "NVIDIA GPU"
+    try:
+        device = find_cuda_device()
+    except EngineMissingError as error:
+        return EngineFinding(name, works=False, detail=error.problem)
+    return EngineFinding(name, works=True, detail=str(device))
+
+
+def _tensorrt(engine: PlanEngine, distributions: tuple[str, ...]) -> EngineFinding:
+    """Whether it can be imported: on a Jetson it belongs to the system, and is no distribution here."""
+    name = f"{NAMES[engine]} (vision, GPU)"
+    here = ", ".join(installed(distributions))
+    try:
+        library = import_tensorrt(engine)
+    except EngineMissingError as error:
+        detail = error.problem if here else "not installed; it is not needed without an NVIDIA GPU"
+        return EngineFinding(name, works=False, detail=detail, advice=error.advice if here else "")
+    return EngineFinding(name, works=True, detail=here or f"{library.version}, the system's")

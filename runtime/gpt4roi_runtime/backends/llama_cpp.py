@@ -4,10 +4,10 @@ Does not call native code itself, and knows no prompt template.
 """
 
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from hashlib import sha256
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,19 @@ import numpy.typing as npt
 from gpt4roi_runtime.arrays import EmbeddingRows
 from gpt4roi_runtime.backends.gguf_embeddings import TokenEmbeddings, import_quants
 from gpt4roi_runtime.backends.gguf_header import GgufHeader
-from gpt4roi_runtime.backends.llama_cpp_child import library_identity
+from gpt4roi_runtime.backends.llama_cpp_branches import Running
+from gpt4roi_runtime.backends.llama_cpp_checks import check_prefix, check_rows, check_tokens
+from gpt4roi_runtime.backends.llama_cpp_context import NativeContext
 from gpt4roi_runtime.backends.llama_cpp_library import PINNED_VERSION, load_library
-from gpt4roi_runtime.backends.llama_cpp_memory import cache_bytes, check_cache_types, check_memory, kept_budget
-from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes, OnProgress
+from gpt4roi_runtime.backends.llama_cpp_loading import NativeSizes, OnProgress
+from gpt4roi_runtime.backends.llama_cpp_memory import check_cache_types, check_memory, kept_budget
+from gpt4roi_runtime.backends.llama_cpp_model import NativeModel
 from gpt4roi_runtime.backends.llama_cpp_pieces import Piece, split
 from gpt4roi_runtime.backends.llama_cpp_selftest import SelfTest
 from gpt4roi_runtime.backends.llama_cpp_settings import MAX_ANSWERS, LlamaCppSettings
+from gpt4roi_runtime.backends.llama_cpp_states import PrefixStates
 from gpt4roi_runtime.backends.llama_cpp_thread import Abandoned, EngineThread, Job
-from gpt4roi_runtime.errors import EngineError, NumericError, SettingsError
+from gpt4roi_runtime.errors import EngineError, SettingsError
 from gpt4roi_runtime.llm.decoder import (
     Allowed,
     AnswerToken,
@@ -38,12 +42,6 @@ from gpt4roi_runtime.llm.decoder import (
     Scores,
     check_n_top,
 )
-
-_THREADS = ("n_threads", "yields")
-"""They change no bit of a prefix, but where attention is fused and a call has one row: threads share its sum."""
-_CHANGE_NO_BIT = (*_THREADS, "kept_bytes")
-"""Sizes that a prefix's state does not depend on; the tests see to that."""
-_MOST_OVERHEAD_BYTES, _MOST_OVERHEAD_BYTES_PER_ROW = 1 << 16, 64
 
 
 @dataclass
@@ -66,9 +64,9 @@ class LlamaCppDecoder:
     """
 
     def __init__(
-        self, thread: EngineThread, native: _Native, notes: tuple[str, ...], system: str, states: "_States"
+        self, thread: EngineThread, native: _Native, notes: tuple[str, ...], system: str, states: PrefixStates
     ) -> None:
-        model = native.model
+        context = native.model.context
         self._states = states
         self._thread = thread
         self._native = native
@@ -76,16 +74,16 @@ class LlamaCppDecoder:
         self._info = DecoderInfo(
             engine=f"llama-cpp-python {PINNED_VERSION}",
             system=system,
-            embedding_length=model.embedding_length,
-            vocabulary_size=model.vocabulary_size,
-            context_length=model.context_length,
-            batch_size=model.batch_size,
-            n_threads=model.n_threads,
+            embedding_length=context.embedding_length,
+            vocabulary_size=context.vocabulary.size,
+            context_length=context.context_length,
+            batch_size=context.batch_size,
+            n_threads=context.n_threads,
             notes=notes,
-            max_answers=model.max_answers,
-            model=model.description,
-            model_bytes=model.weights_bytes,
-            n_weights=model.n_weights,
+            max_answers=context.max_answers,
+            model=context.description,
+            model_bytes=context.weights_bytes,
+            n_weights=context.n_weights,
         )
 
     @classmethod
@@ -147,11 +145,11 @@ class LlamaCppDecoder:
             library = load_library()
             embeddings = TokenEmbeddings(gguf, header)
             try:
-                model = NativeModel(library, gguf, header, sizes, on_progress, lambda: abandoned() or cancel())
+                context = NativeContext(library, gguf, header, sizes, on_progress, lambda: abandoned() or cancel())
             except BaseException:
                 embeddings.close()
                 raise
-            loaded.append(_Native(model, embeddings))
+            loaded.append(_Native(NativeModel(context), embeddings))
             return loaded[0], library.system
 
         try:
@@ -161,7 +159,7 @@ class LlamaCppDecoder:
         except BaseException:
             thread.stop(lambda: _free_all(loaded))
             raise
-        return cls(thread, native, notes, system, _States.of(header, sizes, system))
+        return cls(thread, native, notes, system, PrefixStates.of(header, sizes, system))
 
     @property
     def info(self) -> DecoderInfo:
@@ -182,17 +180,13 @@ class LlamaCppDecoder:
 
     def prepare(self, prefix: npt.NDArray[Any], cancel: CancelCheck) -> Prefilled:
         """Put a prefix into the KV cache ahead of its questions; see ``Decoder.prepare``."""
-        self._check_rows(prefix)
+        check_rows(prefix, self._info.embedding_length)
         return self._thread.run(lambda abandoned: self._native.model.prepare(prefix, lambda: abandoned() or cancel()))
 
     def prefill(self, rows: npt.NDArray[Any], cancel: CancelCheck, n_prefix: int = 0) -> Prefilled:
-        """Make the KV cache hold the prompt's ``rows``; see ``Decoder.prefill``.
-
-        The argument is typed loosely and checked by hand, because here a wrong dtype or width would be read past its
-        end by native code.
-        """
-        self._check_rows(rows)
-        _check_prefix(rows, n_prefix)
+        """Make the KV cache hold the prompt's ``rows``; see ``Decoder.prefill``."""
+        check_rows(rows, self._info.embedding_length)
+        check_prefix(rows, n_prefix)
         model = self._native.model
         return self._thread.run(lambda abandoned: model.prefill(rows, lambda: abandoned() or cancel(), n_prefix))
 
@@ -201,8 +195,8 @@ class LlamaCppDecoder:
     ) -> Prefilled:
         """Make the KV cache hold several prompts with a common beginning; see ``Decoder.prefill_each``."""
         for rows in (shared, *tails):
-            self._check_rows(rows)
-        _check_prefix(shared, n_prefix)
+            check_rows(rows, self._info.embedding_length)
+        check_prefix(shared, n_prefix)
         model = self._native.model
         return self._thread.run(
             lambda abandoned: model.prefill_each(shared, tails, lambda: abandoned() or cancel(), n_prefix)
@@ -244,7 +238,12 @@ class LlamaCppDecoder:
         return self._steps(answer, max_tokens, cancel)
 
     def decode_each(
-        self, sampling: Sampling, max_tokens: int, cancel: CancelCheck, is_over: Callable[[int], bool]
+        self,
+        sampling: Sampling,
+        max_tokens: int,
+        cancel: CancelCheck,
+        is_over: Callable[[int], bool],
+        waiting: Iterable[npt.NDArray[Any]] = (),
     ) -> Generator[AnswerToken, None, None]:
         """Choose and feed tokens behind several prompts at once; see ``Decoder.decode_each``.
 
@@ -252,17 +251,18 @@ class LlamaCppDecoder:
         """
         if max_tokens < 1:
             raise SettingsError(f"max_tokens {max_tokens} is out of range", "Use 1 or more.")
-        answer = self._thread.run(lambda _: self._native.model.begin_answers(sampling, max_tokens))
-        return self._steps_each(answer, cancel, is_over)
+        native = self._native
+        answer = self._thread.run(lambda _: native.model.begin_answers(sampling, max_tokens, native.embeddings.rows))
+        return self._steps_each(answer, cancel, is_over, iter(waiting))
 
     def score(
         self, rows: npt.NDArray[Any], texts: Sequence[Sequence[int]], cancel: CancelCheck, n_prefix: int = 0
     ) -> Scores:
         """How likely each of several texts is behind the prompt's ``rows``; see ``Decoder.score``."""
-        self._check_rows(rows)
-        _check_prefix(rows, n_prefix)
+        check_rows(rows, self._info.embedding_length)
+        check_prefix(rows, n_prefix)
         for text in texts:
-            _check_tokens(text, self._info.vocabulary_size)
+            check_tokens(text, self._info.vocabulary_size)
         if not texts:
             return Scores(Prefilled(0, 0), ())
         model = self._native.model
@@ -298,22 +298,34 @@ class LlamaCppDecoder:
             step.abandon()
 
     def _steps_each(
-        self, answer: int, cancel: CancelCheck, is_over: Callable[[int], bool]
+        self,
+        answer: int,
+        cancel: CancelCheck,
+        is_over: Callable[[int], bool],
+        waiting: Iterator[npt.NDArray[Any]],
     ) -> Generator[AnswerToken, None, None]:
+        """Who is over and who comes next is asked here, at a place that no thread's speed decides."""
         model = self._native.model
+        step: Job[tuple[tuple[AnswerToken, ...], Running] | None] | None = None
 
-        def submit() -> Job[tuple[AnswerToken, ...] | None]:
+        def submit(over: frozenset[int], tails: Sequence[npt.NDArray[Any]]) -> Job[Any]:
             return self._thread.submit(
-                lambda abandoned: model.step_each(answer, is_over, lambda: abandoned() or cancel())
+                lambda abandoned: model.step_each(answer, over, tails, lambda: abandoned() or cancel())
             )
 
-        step = submit()
         try:
-            while (tokens := step.result()) is not None:
-                step = submit()
-                yield from tokens
+            step = submit(frozenset(), ())
+            while (found := step.result()) is not None:
+                tokens, running = found
+                over = frozenset(filter(is_over, running.numbers))
+                tails = list(islice(waiting, max(0, running.n_free + len(over))))
+                for tail in tails:
+                    check_rows(tail, self._info.embedding_length)
+                step = submit(over, tails)
+                yield from (token for token in tokens if not is_over(token.answer))
         finally:
-            step.abandon()
+            if step is not None:
+                step.abandon()
             with suppress(EngineError):  # closed, with all that was in it
                 self._thread.submit(lambda _: model.end_answers(answer))
 
@@ -322,73 +334,8 @@ class LlamaCppDecoder:
         return self._thread.submit(lambda abandoned: model.step(answer, lambda: abandoned() or cancel()))
 
     def _pieces(self, prefix: npt.NDArray[Any]) -> tuple[Piece, ...]:
-        self._check_rows(prefix)
+        check_rows(prefix, self._info.embedding_length)
         return split(prefix, len(prefix), self._info.batch_size)
-
-    def _check_rows(self, rows: npt.NDArray[Any]) -> None:
-        width = self._info.embedding_length
-        kind = getattr(rows, "dtype", type(rows).__name__)
-        if kind != np.float32:
-            raise EngineError(f"the prompt's rows are {kind}, expected float32", "Convert them before prefill.")
-        if rows.ndim != 2 or rows.shape[1] != width or rows.shape[0] < 1:
-            raise EngineError(
-                f"the prompt's rows have shape {rows.shape}, expected (1 or more, {width})",
-                "Graphs and GGUF of a bundle must have one width; run gpt4roi verify on it.",
-            )
-        if not rows.flags.c_contiguous:
-            raise EngineError("the prompt's rows are not C-contiguous", "Use numpy.ascontiguousarray before prefill.")
-        if not np.isfinite(rows).all():
-            first = int(np.argmin(np.isfinite(rows).all(axis=1)))
-            raise NumericError(
-                f"row {first} of the prompt holds NaN or infinity", "The encoder's output is broken; verify the bundle."
-            )
-
-
-@dataclass(frozen=True)
-class _States:
-    """What tells the states of prefixes apart, and how large they can be.
-
-    Attributes:
-        identity: Hash of build, machine and settings.
-        threads: What is known of them, where they may decide a bit.
-        most_bytes_per_row: Of a KV cache of float32; no type is wider.
-    """
-
-    identity: str
-    threads: tuple[object, ...]
-    most_bytes_per_row: int
-
-    @classmethod
-    def of(cls, header: GgufHeader, sizes: NativeSizes, system: str) -> "_States":
-        values = asdict(sizes)
-        decides = {name: value for name, value in sorted(values.items()) if name not in _CHANGE_NO_BIT}
-        threads = tuple(values[name] for name in _THREADS) if sizes.flash_attention else ()
-        build = (PINNED_VERSION, library_identity(), system)
-        identity = sha256(repr((build, header.embedding_length, decides)).encode()).hexdigest()
-        return cls(identity, threads, 2 * cache_bytes(header, 1) + _MOST_OVERHEAD_BYTES_PER_ROW)
-
-    def key_of(self, pieces: Sequence[Piece]) -> str:
-        """Of a prefix, 64 hex digits; its last piece's key tells of all rows and of how they are split."""
-        threads = self.threads if any(piece.end - piece.start == 1 for piece in pieces) else ()
-        decides = (self.identity, threads, pieces[-1].end, pieces[-1].key)
-        return sha256(repr(decides).encode()).hexdigest()
-
-    def most_bytes(self, n_rows: int) -> int:
-        """More than the state of so many rows can take."""
-        return _MOST_OVERHEAD_BYTES + n_rows * self.most_bytes_per_row
-
-
-def _check_prefix(rows: npt.NDArray[Any], n_prefix: int) -> None:
-    if not 0 <= n_prefix <= len(rows):
-        raise EngineError(f"a prefix of {n_prefix} rows in a prompt of {len(rows)}", "It is the prompt's beginning.")
-
-
-def _check_tokens(text: Sequence[int], vocabulary_size: int) -> None:
-    if len(text) == 0:
-        raise EngineError("a text without tokens cannot be scored", "Leave it out.")
-    for token in text:
-        if not 0 <= token < vocabulary_size:
-            raise EngineError(f"token {token} is outside the vocabulary of {vocabulary_size}", "Tokenize the text.")
 
 
 def _choose_repack(settings: LlamaCppSettings, self_test: SelfTest) -> tuple[bool, tuple[str, ...]]:

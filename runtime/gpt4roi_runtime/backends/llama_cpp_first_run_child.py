@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
+from gpt4roi_runtime.backends.llama_cpp_context import NativeContext
 from gpt4roi_runtime.backends.llama_cpp_first_run import CONTEXT_LENGTH, REFUSED, WORKS
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
-from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes
+from gpt4roi_runtime.backends.llama_cpp_loading import NativeSizes
+from gpt4roi_runtime.backends.llama_cpp_model import NativeModel
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.errors import EngineError, Gpt4RoiError, QuestionError
@@ -46,7 +48,8 @@ def _run(path: Path, *, repack: bool) -> None:
         flash_attention=LlamaCppSettings().wants_flash_attention(header.embedding_length),
         repack=repack,
     )
-    model = NativeModel(load_library(), path, header, sizes, lambda _part: None, lambda: False)
+    context = NativeContext(load_library(), path, header, sizes, lambda _part: None, lambda: False)
+    model = NativeModel(context)
     with suppress(QuestionError):  # the vocabulary may call it special
         model.vocabulary.tokenize(_EVERY_BYTE)
     rows = np.random.default_rng(0).standard_normal((_N_ROWS, header.embedding_length), dtype=np.float32)

@@ -14,8 +14,10 @@ from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
 
 from gpt4roi_runtime.arrays import EmbeddingRows
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
+from gpt4roi_runtime.backends.llama_cpp_context import NativeContext
 from gpt4roi_runtime.backends.llama_cpp_library import load_library
-from gpt4roi_runtime.backends.llama_cpp_model import NativeModel, NativeSizes
+from gpt4roi_runtime.backends.llama_cpp_loading import NativeSizes
+from gpt4roi_runtime.backends.llama_cpp_model import NativeModel
 from gpt4roi_runtime.backends.llama_cpp_selftest import NO_PLACE, PLAIN_WORKS, REPACKED_WORKS, WRONG_NUMBERS
 from gpt4roi_runtime.errors import NumericError
 from gpt4roi_runtime.own_python import leave_no_core_dump
@@ -64,7 +66,8 @@ def _logits(path: Path, rows: EmbeddingRows, *, repack: bool) -> npt.NDArray[np.
     sizes = NativeSizes(
         context_length=256, batch_size=128, n_threads=2, yields=False, flash_attention=False, repack=repack
     )
-    model = NativeModel(load_library(), path, inspect_gguf(path), sizes, lambda _part: None, lambda: False)
+    context = NativeContext(load_library(), path, inspect_gguf(path), sizes, lambda _part: None, lambda: False)
+    model = NativeModel(context)
     model.prefill(rows, lambda: False)
     logits = model.logits()
     model.free()

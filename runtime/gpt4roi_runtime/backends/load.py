@@ -1,19 +1,21 @@
 """Chooses and loads the engines of a bundle; the only place that knows them all by name."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.backends.llama_cpp_first_run import FirstRun
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.vision_candidates import candidates, gave_way
 from gpt4roi_runtime.backends.vision_choice import chosen_engine
 from gpt4roi_runtime.backends.vision_engines import open_detector, open_encoder
 from gpt4roi_runtime.backends.vision_settings import VisionSettings
 from gpt4roi_runtime.bundle import manifest as nouns
 from gpt4roi_runtime.bundle.folder import Bundle, check_file
-from gpt4roi_runtime.errors import BundleError, SettingsError
+from gpt4roi_runtime.errors import BundleError, EngineError, SettingsError
 from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder
 from gpt4roi_runtime.vision.detector import Detector
 from gpt4roi_runtime.vision.encoder import Encoder
@@ -41,8 +43,16 @@ class EngineSettings:
             raise SettingsError(f"vision_threads {self.vision_threads} is negative", "Use 0 (all cores) or more.")
 
 
-def load_engines(bundle: Bundle, settings: EngineSettings) -> tuple[Encoder, Decoder]:
-    """Check every file and load both halves, side by side.
+OnNote = Callable[[str], None]
+"""Hears, in a line for a person, what they should know of the choice."""
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
+
+def load_engines(bundle: Bundle, settings: EngineSettings, on_note: OnNote = _say_nothing) -> tuple[Encoder, Decoder]:
+    """Check every file and load both halves, side by side; ``on_note`` is that of ``load_encoder``.
 
     Raises:
         BundleError: A file was changed, or a half is not what the manifest says.
@@ -55,7 +65,7 @@ def load_engines(bundle: Bundle, settings: EngineSettings) -> tuple[Encoder, Dec
         try:
             for entry in (vision.encode, vision.regions, *vision.external_data):
                 check_file(bundle, entry)
-            encoder = load_encoder(bundle, settings)
+            encoder = load_encoder(bundle, settings, on_note)
             try:
                 return encoder, language.result()
             except BaseException:
@@ -73,13 +83,29 @@ def _checked_decoder(bundle: Bundle, settings: EngineSettings, cancel: CancelChe
     return load_decoder(bundle, settings, cancel)
 
 
-def load_encoder(bundle: Bundle, settings: EngineSettings) -> Encoder:
-    """Load the two graphs of a bundle whose files were checked.
+def load_encoder(bundle: Bundle, settings: EngineSettings, on_note: OnNote = _say_nothing) -> Encoder:
+    """Load the two graphs of a bundle whose files were checked; what was not asked for by name may give way to another.
+
+    Args:
+        bundle: Whose graphs.
+        settings: Which engine.
+        on_note: Hears why the CPU runs them although a GPU and what was installed or built for it are there.
 
     Raises:
         BundleError: A graph is not what the manifest says.
         EngineError: The engine is missing or fails.
     """
+    refused = []
+    for candidate in candidates(bundle, settings.vision):
+        if candidate.refused is None:
+            try:
+                return open_encoder(bundle, candidate.engine, settings.vision_threads)
+            except EngineError as error:  # `gpt4roi doctor` tries it too, and says all of it
+                refused.append(replace(candidate, refused=error.problem, advice=error.advice))
+        else:
+            refused.append(candidate)
+    if (note := gave_way(bundle, tuple(refused))) is not None:
+        on_note(note)
     return open_encoder(bundle, chosen_engine(bundle, settings.vision), settings.vision_threads)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpt4roi_runtime.backends.freed_memory import giving_back
 from gpt4roi_runtime.backends.graph_checks import (
     AGAIN,
     FoundTensor,
@@ -27,7 +28,7 @@ from gpt4roi_runtime.backends.openvino_library import (
     words_of,
 )
 from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
-from gpt4roi_runtime.backends.processor import processor_features, usable_cores
+from gpt4roi_runtime.backends.processor import adds_int8_products_wide, processor_features, usable_cores
 from gpt4roi_runtime.errors import BundleError, EngineError
 from gpt4roi_runtime.vision.contract import GraphContract, TensorContract
 
@@ -72,17 +73,19 @@ class OpenVinoGraph:
         check_external_weights(path, weight_files)
         self._contract = contract
         self._lock = Lock()
-        model = _read(openvino, path)
-        check_tensors(path, "input", contract.inputs, _found(contract.inputs, model.inputs, inferred=False))
-        check_tensors(path, "output", contract.outputs, _found(contract.outputs, model.outputs, inferred=True))
-        config = _config(settings, precision)
-        if identity:
-            facts = _facts(identity, self.engine, config)
-            n_bytes = sum(file.stat().st_size for file in (path, *weight_files))
-            compiled = _compiled_with_cache(core, model, settings, config, facts, n_bytes, path)
-        else:
-            compiled = _compiled(core, model, settings.device, config, path)
-        self._request = compiled.create_infer_request()
+        with giving_back():
+            model = _read(openvino, path)
+            check_tensors(path, "input", contract.inputs, _found(contract.inputs, model.inputs, inferred=False))
+            check_tensors(path, "output", contract.outputs, _found(contract.outputs, model.outputs, inferred=True))
+            config = _config(settings, precision)
+            if identity:
+                facts = _facts(identity, self.engine, config)
+                n_bytes = sum(file.stat().st_size for file in (path, *weight_files))
+                compiled = _compiled_with_cache(core, model, settings, config, facts, n_bytes, path)
+            else:
+                compiled = _compiled(core, model, settings.device, config, path)
+            self._request = compiled.create_infer_request()
+            del model  # its weights, where they were laid out anew
 
     def run(self, feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
         """Outputs in the contract's order.
@@ -131,6 +134,8 @@ def _config(settings: OpenVinoSettings, precision: str) -> Config:
             "ENABLE_CPU_PINNING": False,  # a pinned thread waits for whoever has its core; the scheduler moves others
             "ENABLE_HYPER_THREADING": settings.threads() > usable_cores(),
         }
+        if not adds_int8_products_wide():
+            config["LP_TRANSFORMS_MODE"] = "NO"  # 8-bit weights are read as floats: its 8-bit sums would saturate
     return config
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psutil
 
+_WIDE_INT8_SUMS = frozenset(("avx512_vnni", "avx_vnni", "amx_int8"))
+
 
 def processor_features() -> str:
     """Name and features of the first processor."""
@@ -28,6 +30,17 @@ def processor_name() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def adds_int8_products_wide() -> bool:
+    """Whether products of 8-bit numbers are known to be added in 32 bits.
+
+    An x86 processor without such an instruction (VNNI, AMX) adds pairs of them in 16, where they saturate. Its flags
+    are read on Linux only; elsewhere an x86 processor counts as one without.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686"):
+        return True
+    return not _WIDE_INT8_SUMS.isdisjoint(processor_features().split())
 
 
 def usable_cores() -> int:

@@ -5,10 +5,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
+from gpt4roi_runtime.arrays import Boxes, PixelValues, RegionEmbeddings
 from gpt4roi_runtime.errors import EngineError
 from gpt4roi_runtime.vision.contract import BOXES, PIXELS, pyramid_name
-from gpt4roi_runtime.vision.encoder import ImageFeatures
+from gpt4roi_runtime.vision.encoder import ImageFeatures, Pyramid
 
 
 @runtime_checkable
@@ -45,7 +45,7 @@ class TwoGraphs:
         embeddings, *pyramid = _opened(self._encode).run({PIXELS: pixels})
         return ImageFeatures(embeddings, tuple(pyramid))
 
-    def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+    def embed_regions(self, pyramid: Pyramid, boxes: Boxes) -> RegionEmbeddings:
         """Run the region graph for 1 to 100 boxes."""
         feeds = {pyramid_name(number): level for number, level in enumerate(pyramid)}
         (embeddings,) = _opened(self._regions).run({**feeds, BOXES: boxes})

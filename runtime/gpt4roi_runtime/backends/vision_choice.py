@@ -13,9 +13,9 @@ import msgspec
 import platformdirs
 from msgspec import Meta
 
-from gpt4roi_runtime.backends.inventory import installed_onnxruntimes
+from gpt4roi_runtime.backends.distributions import installed_onnxruntimes
 from gpt4roi_runtime.backends.processor import processor_features
-from gpt4roi_runtime.backends.vision_settings import VisionEngine, VisionSettings
+from gpt4roi_runtime.backends.vision_settings import EngineName, VisionEngine, VisionSettings
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.errors import OutputError
 from gpt4roi_runtime.storage import written_aside
@@ -40,7 +40,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         refused: Why it is not used, or an empty string.
     """
 
-    backend: Literal["onnxruntime", "openvino"]
+    backend: EngineName
     precision: Literal["f32", "bf16"]
     engine: str
     encode_s: Seconds = 0.0
@@ -126,15 +126,17 @@ class ChoiceStore:
 
 
 def chosen_engine(bundle: Bundle, settings: VisionSettings, store: ChoiceStore | None = None) -> VisionEngine:
-    """What the settings come to on this machine, for this bundle."""
-    if settings.backend == "onnxruntime":
-        return VisionEngine("onnxruntime")
-    if settings.backend == "auto" and settings.precision == "auto":
+    """What the settings come to on the CPU of this machine, or by name, for this bundle."""
+    if settings.backend == "openvino" or (settings.backend == "auto" and settings.precision == "bf16"):
+        return VisionEngine("openvino", settings.precision, settings.device)
+    if settings.backend in ("tensorrt", "tensorrt-rtx"):
+        return VisionEngine(settings.backend, "auto")
+    if settings.backend != "auto":
+        return VisionEngine(settings.backend)
+    if settings.precision == "auto":
         choice = (store or ChoiceStore()).read(bundle.id)
         return choice.best.choice if choice is not None else VisionEngine("onnxruntime")
-    if settings.backend == "auto" and settings.precision == "f32":
-        return VisionEngine("onnxruntime")
-    return VisionEngine("openvino", settings.precision, settings.device)
+    return VisionEngine("onnxruntime")
 
 
 def machine_identity() -> str:

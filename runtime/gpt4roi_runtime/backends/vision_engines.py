@@ -23,7 +23,25 @@ def open_encoder(bundle: Bundle, engine: VisionEngine, n_threads: int) -> Encode
     """
     if engine.backend == "openvino":
         return OpenVinoEncoder(bundle, OpenVinoSettings(engine.precision, n_threads, engine.device))
+    if engine.backend == "onnxruntime-cuda":
+        return _onnxruntime_cuda(bundle, n_threads)
+    if engine.backend in ("tensorrt", "tensorrt-rtx"):
+        from gpt4roi_runtime.backends.tensorrt_open import open_tensorrt  # most machines have no GPU
+
+        return open_tensorrt(bundle, "tensorrt" if engine.backend == "tensorrt" else "tensorrt_rtx")
     return OnnxRuntimeEncoder(bundle, n_threads=n_threads)
+
+
+def _onnxruntime_cuda(bundle: Bundle, n_threads: int) -> Encoder:
+    from gpt4roi_runtime.backends.onnxruntime_cuda import OnnxRuntimeCudaEncoder
+
+    encoder = OnnxRuntimeCudaEncoder(bundle, n_threads=n_threads)
+    try:
+        encoder.warm_up()
+    except BaseException:
+        encoder.close()
+        raise
+    return encoder
 
 
 def open_detector(graph: Path, how: nouns.Detector, settings: VisionSettings, n_threads: int) -> Detector:

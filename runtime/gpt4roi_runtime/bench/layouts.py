@@ -172,7 +172,7 @@ _WIDTHS = {
     "flash_attn": 3,
     "tokens_per_joule": 8,
     "test": 18,
-    "t/s": 20,
+    "t/s": 22,
 }
 
 
@@ -206,7 +206,8 @@ def _size(n_bytes: int) -> str:
 def _speed(row: Row) -> str:
     """Tokens a second, as the column's title says; where tokens are not what counts, the unit stands with the value."""
     if row.avg_ns is None or row.avg_ts is None:
-        return "-" if row.peak_rss_bytes is None else _size(row.peak_rss_bytes)
+        of_plan = "" if row.rss_over_plan is None else f" = {row.rss_over_plan:.2f} plan"
+        return "-" if row.peak_rss_bytes is None else _size(row.peak_rss_bytes) + of_plan
     if row.item == "token" and row.test != "tpot":
         return f"{row.avg_ts:.2f} ± {row.stddev_ts or 0:.2f}"
     n_items = row.n_items if row.test == "tpot" else 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from gpt4roi_runtime.backends.inventory import version_of
+from gpt4roi_runtime.backends.distributions import version_of
 from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.bench.power import read_words
 

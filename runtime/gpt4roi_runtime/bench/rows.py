@@ -75,6 +75,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     warmed_up: bool
     n_context: int
     peak_rss_bytes: int | None
+    planned_bytes: int | None
+    rss_over_plan: float | None
     energy_j: float | None
     stddev_energy_j: float | None
     power_w: float | None
@@ -119,6 +121,7 @@ class Loaded:
         decoder: Sizes of the language engine; None where only the vision half was loaded.
         vision_engine: Name of the vision engine, or an empty string.
         image: Size of the photo, where there was one.
+        planned_bytes: What `gpt4roi plan` says that all of it takes; None where it does not know such settings.
     """
 
     bundle: Bundle
@@ -126,6 +129,7 @@ class Loaded:
     decoder: DecoderInfo | None
     vision_engine: str
     image: str
+    planned_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,7 @@ def as_row(measured: Measured, loaded: Loaded, machine: Machine, moment: Moment)
     fields = {
         **_engine_fields(loaded),
         **_machine_fields(machine, moment),
+        **_memory_fields(measured, loaded, moment),
         **_energy_fields(measured),
         **_trial_fields(measured),
     }
@@ -235,8 +240,17 @@ def _machine_fields(machine: Machine, moment: Moment) -> dict[str, object]:
     return {
         **{name: facts[name] for name in names},
         **asdict(moment.clocks),
-        "peak_rss_bytes": moment.peak_rss_bytes,
         "load_average": moment.load_average,
+    }
+
+
+def _memory_fields(measured: Measured, loaded: Loaded, moment: Moment) -> dict[str, object]:
+    """The peak, and beside it the arithmetic, where the peak itself is the row: only then all has run."""
+    peak, planned = moment.peak_rss_bytes, loaded.planned_bytes if measured.trial.item == "byte" else None
+    return {
+        "peak_rss_bytes": peak,
+        "planned_bytes": planned,
+        "rss_over_plan": peak / planned if peak and planned else None,
     }
 
 

@@ -22,6 +22,7 @@ from gpt4roi_runtime.bench.vision import BenchPhoto
 from gpt4roi_runtime.bundle.folder import Bundle, check_file, open_bundle
 from gpt4roi_runtime.llm.decoder import Decoder
 from gpt4roi_runtime.pipeline import Pipeline
+from gpt4roi_runtime.planning.verdict import planned_bytes
 from gpt4roi_runtime.vision.encoder import Encoder
 
 KINDS: tuple[Kind, ...] = ("language", "vision", "pipeline")
@@ -119,6 +120,7 @@ class _Combination:
                 decoder=None if decoder is None else decoder.info,
                 vision_engine="" if encoder is None else encoder.engine,
                 image="" if self._plan.photo is None else "{}x{}".format(*self._plan.photo.size),
+                planned_bytes=self._planned_bytes() if "pipeline" in self._plan.kinds else None,
             )
             if decoder is not None:
                 yield from map(Note, decoder.info.notes)
@@ -145,6 +147,14 @@ class _Combination:
             encoder, decoder = pipeline.encoder, pipeline.decoder
             trials += story.as_trials(pipeline, plan.photo, plan.n_sequences)
         return encoder, decoder, trials
+
+    def _planned_bytes(self) -> int | None:
+        """Weights, KV cache and activations of this combination by `gpt4roi plan`, where it knows its settings."""
+        language, most = self._engines.language, self._bundle.manifest.vision.max_regions
+        if language.context_length is None:
+            return None
+        n_regions = max(n for n in (*self._plan.n_regions, *self._plan.n_sequences, 1) if n <= most)
+        return planned_bytes(self._bundle, language, n_regions)
 
     def _load_encoder(self) -> Encoder:
         files = self._bundle.manifest.vision

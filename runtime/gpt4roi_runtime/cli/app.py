@@ -27,7 +27,6 @@ def command(image: Path | None, bundle: Path) -> None:
     except ImportError as error:  # Qt's own libraries need some of the system's
         raise EngineMissingError(
             f"PySide6 cannot be loaded: {error}",
-            "On Debian and Ubuntu: sudo apt install libegl1 libgl1 libdbus-1-3 fontconfig libxkbcommon-x11-0"
-            " libxcb-cursor0",
+            importlib.import_module("gpt4roi_desktop.system_libraries").ADVICE,
         ) from error
     sys.exit(app.run(image, bundle))

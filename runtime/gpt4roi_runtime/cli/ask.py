@@ -144,7 +144,7 @@ def open_pipeline(model: ModelOptions) -> Pipeline:
     """Load the model, with a bar and its notes for a person."""
     with busy("loading the model"):
         pipeline = Pipeline.open(model.bundle, model.engines(), model.image_store(print_note))
-    for note in pipeline.decoder.info.notes:
+    for note in pipeline.notes:
         print_note(note)
     return pipeline
 

@@ -58,7 +58,7 @@ def _open_worker(model: ModelOptions) -> WorkerPipeline:
     """Load the model in a process of its own: should it crash, photo, boxes and dialogue are still here."""
     with busy("loading the model"):
         pipeline = WorkerPipeline.open(model.bundle, model.engines(), model.image_store(print_note))
-    for note in pipeline.opened.notes:
+    for note in pipeline.notes:
         print_note(note)
     return pipeline
 

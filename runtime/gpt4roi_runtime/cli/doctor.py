@@ -4,20 +4,26 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
 import psutil
 
-from gpt4roi_runtime.backends.inventory import EngineFinding, find_engines, installed_onnxruntimes, version_of
+from gpt4roi_runtime.backends.distributions import clashes, version_of
+from gpt4roi_runtime.backends.inventory import EngineFinding, find_engines
 from gpt4roi_runtime.backends.processor import usable_cores
+from gpt4roi_runtime.backends.tensorrt import TensorRtEncoder
+from gpt4roi_runtime.backends.tensorrt_plans import said_plans
+from gpt4roi_runtime.backends.vision_candidates import Candidate, candidates, missing_gpu
 from gpt4roi_runtime.backends.vision_choice import ChoiceStore, VisionChoice
+from gpt4roi_runtime.backends.vision_engines import open_encoder
+from gpt4roi_runtime.backends.vision_settings import ENGINE_NAMES, VisionSettings
 from gpt4roi_runtime.backends.vision_tuning import tune_vision
 from gpt4roi_runtime.bundle.folder import check_file, open_bundle
 from gpt4roi_runtime.cli.console import bundle_option, busy, plain, reports_errors
-from gpt4roi_runtime.cli.options import store_folder
-from gpt4roi_runtime.errors import BundleError
-from gpt4roi_runtime.image_store import ImageStore
+from gpt4roi_runtime.errors import BundleError, EngineError
+from gpt4roi_runtime.image_store import ImageStore, store_folder
 
 _LITTLE_MEMORY_BYTES = 1 << 30
 
@@ -42,7 +48,12 @@ def command(bundle: Path, *, tune: bool) -> None:
     click.echo(f"  {_mark(works=fault is None)} {bundle}{f': {plain(fault.problem)}' if fault else ''}")
     if fault is None:
         click.echo(click.style("Vision half", bold=True))
-        for line in _tuned(bundle) if tune else _known(bundle):
+        for line in (
+            *_without_gpu(),
+            *said_plans(open_bundle(bundle)),
+            *_on_gpu(bundle),
+            *(_tuned(bundle) if tune else _known(bundle)),
+        ):
             click.echo(f"  {plain(line)}")
     advice = list(_advice(engines, fault))
     click.echo(click.style("Advice", bold=True))
@@ -75,6 +86,36 @@ def _bundle_fault(folder: Path) -> BundleError | None:
     return None
 
 
+def _without_gpu() -> Iterator[str]:
+    """First of all: without a driver or a GPU, nothing else about one matters."""
+    if (missing := missing_gpu()) is not None:
+        yield f"no engine on a GPU runs here: {missing.problem}. {missing.advice}"
+
+
+def _on_gpu(folder: Path) -> Iterator[str]:
+    """Every engine on a GPU, the preferred first, up to the one that is taken: it is loaded and run."""
+    bundle = open_bundle(folder)
+    for candidate in candidates(bundle, VisionSettings()):
+        name = ENGINE_NAMES[candidate.engine.backend]
+        if candidate.refused is not None:
+            yield _refused(candidate, candidate.refused, candidate.advice)
+            continue
+        try:
+            with busy(f"trying {name}"), closing(open_encoder(bundle, candidate.engine, 0)) as encoder:
+                yield f"{encoder.engine} runs it here"
+                if isinstance(encoder, TensorRtEncoder):
+                    yield from (f"  {line}" for line in encoder.gpu_use().lines())
+        except EngineError as error:
+            yield _refused(candidate, error.problem, error.advice)
+        else:
+            yield "on the CPU, where it is asked for by name:"
+            return
+
+
+def _refused(candidate: Candidate, problem: str, advice: str) -> str:
+    return f"{ENGINE_NAMES[candidate.engine.backend]} is not taken: {problem}{f'. {advice}' if advice else ''}"
+
+
 def _tuned(folder: Path) -> Iterator[str]:
     """Measure, remember, and tell."""
     choice = tune_vision(open_bundle(folder), said=lambda what: click.echo(f"  {what}", err=True))
@@ -98,11 +139,9 @@ def _told(choice: VisionChoice) -> Iterator[str]:
 
 
 def _advice(engines: tuple[EngineFinding, ...], fault: BundleError | None) -> Iterator[str]:
-    duplicates = installed_onnxruntimes()
-    if len(duplicates) > 1:
-        names = " ".join(name.split()[0] for name in duplicates)
-        yield f"{len(duplicates)} distributions of ONNX Runtime ({', '.join(duplicates)}) overwrite each other."
-        yield f"  Remove all, then install one: pip uninstall -y {names}; pip install 'gpt4roi-edge[cpu]'"
+    for clash in clashes():
+        yield clash.problem
+        yield f"  {clash.advice}"
     for engine in engines:
         if engine.advice:
             yield f"{engine.name}: {engine.advice}"

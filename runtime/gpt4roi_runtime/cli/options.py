@@ -1,15 +1,13 @@
 """The options by which `ask`, `caption` and `chat` choose a model and its settings; knows no command."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import platformdirs
 
-from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
+from gpt4roi_runtime.backends.llama_cpp_settings import ALL_LAYERS, MAX_GPU_LAYERS, LlamaCppSettings
 from gpt4roi_runtime.backends.load import EngineSettings
 from gpt4roi_runtime.backends.vision_settings import (
     BACKENDS,
@@ -24,7 +22,7 @@ from gpt4roi_runtime.cli.console import bundle_option
 from gpt4roi_runtime.errors import SettingsError
 from gpt4roi_runtime.geometry import Box, parse_box
 from gpt4roi_runtime.image import DEFAULT_MAX_PIXELS
-from gpt4roi_runtime.image_store import DEFAULT_BUDGET_BYTES, ImageStore
+from gpt4roi_runtime.image_store import DEFAULT_BUDGET_BYTES, STORE_VARIABLE, ImageStore, store_folder
 from gpt4roi_runtime.llm.decoder import Sampling
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,6 +47,7 @@ class ModelOptions:
     store_mb: int
     vision_backend: VisionBackend
     vision_precision: VisionPrecision
+    n_gpu_layers: int
 
     def engines(self) -> EngineSettings:
         """Settings for opening the bundle."""
@@ -58,6 +57,7 @@ class ModelOptions:
                 n_threads=self.threads,
                 context_length=self.context,
                 kept_bytes=None if self.kept_mb is None else self.kept_mb << 20,
+                n_gpu_layers=self.n_gpu_layers,
             ),
             vision=VisionSettings(self.vision_backend, self.vision_precision),
         )
@@ -104,15 +104,6 @@ def given_choices(choices: str | None, lead: str) -> tuple[str, tuple[str, ...] 
     return "", None
 
 
-def store_folder() -> Path:
-    """Where photos are kept, unless a command is told otherwise."""
-    chosen = os.environ.get(_STORE_VARIABLE)
-    return Path(chosen) if chosen else platformdirs.user_cache_path("gpt4roi-edge") / "images"
-
-
-_STORE_VARIABLE = "GPT4ROI_STORE"
-
-
 _DEFAULTS = Sampling()
 _OPTIONS = (
     bundle_option,
@@ -142,7 +133,7 @@ _OPTIONS = (
     click.option(
         "--store",
         type=click.Path(path_type=Path),
-        envvar=_STORE_VARIABLE,
+        envvar=STORE_VARIABLE,
         show_envvar=True,
         help="The same, in a folder of your choice; `gpt4roi doctor` tells where it is otherwise.",
     ),
@@ -158,7 +149,8 @@ _OPTIONS = (
         type=click.Choice(BACKENDS),
         default="auto",
         show_default=True,
-        help="Engine of the vision half; auto takes what `gpt4roi doctor --tune` found, else ONNX Runtime.",
+        help="Engine of the vision half; auto takes one on an NVIDIA GPU that has all it needs, else what `gpt4roi "
+        "doctor --tune` found, else ONNX Runtime.",
     ),
     click.option(
         "--vision-precision",
@@ -166,5 +158,13 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         help="What the vision half multiplies in; bf16 needs OpenVINO and a processor that has it.",
+    ),
+    click.option(
+        "--n-gpu-layers",
+        "-ngl",
+        type=click.IntRange(ALL_LAYERS, MAX_GPU_LAYERS),
+        default=0,
+        show_default=True,
+        help="Layers of the language model for a GPU, -1 for all; needs a llama.cpp that was built for one.",
     ),
 )

@@ -68,6 +68,7 @@ def _print(found: Plan, name: str) -> None:
     console.print(table)
     for pool in found.pools:
         console.print(_pool(pool))
+    console.print(_kept_table(found))
     console.print(f"[dim]{device.source}[/dim]")
     for note in found.notes:
         console.print(f"[yellow]note:[/yellow] {note}")
@@ -76,6 +77,19 @@ def _print(found: Plan, name: str) -> None:
     if not found.fits:
         console.print("What would help:")
         console.print(_proposals_table((*found.proposals, *([found.together] if found.together else []))))
+
+
+def _kept_table(found: Plan) -> Any:
+    from rich.table import Table
+
+    table = Table("kept images, beside that", "MiB each", "images", "MiB at most", "where", "how it is found")
+    table.box, table.pad_edge = None, False
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for one in found.kept:
+        each = f"{one.image_bytes / 2**20:,.1f}"
+        table.add_row(one.name, each, f"{one.n_images:,}", _mib(one.most_bytes), one.place, one.how)
+    return table
 
 
 def _proposals_table(proposals: tuple[Proposal, ...]) -> Any:
@@ -118,6 +132,9 @@ def _as_json(found: Plan, bundle_id: str, name: str) -> str:
         "memory": _pools(found.pools),
         "proposals": [_proposal(proposal) for proposal in found.proposals],
         "together": None if found.together is None else _proposal(found.together),
+        "kept_images": [
+            {**msgspec.to_builtins(one), "n_images": one.n_images, "most_bytes": one.most_bytes} for one in found.kept
+        ],
         "notes": found.notes,
     }
     return msgspec.json.format(msgspec.json.encode(account), indent=2).decode()

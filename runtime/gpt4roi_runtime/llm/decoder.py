@@ -1,6 +1,6 @@
 """The promise that a language engine keeps: rows in, bytes out. Does not know which engine keeps it."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -315,24 +315,34 @@ class Decoder(Protocol):
         ...
 
     def decode_each(
-        self, sampling: Sampling, max_tokens: int, cancel: CancelCheck, is_over: Callable[[int], bool]
+        self,
+        sampling: Sampling,
+        max_tokens: int,
+        cancel: CancelCheck,
+        is_over: Callable[[int], bool],
+        waiting: Iterable[TailRows] = (),
     ) -> Generator[AnswerToken, None, None]:
         """Choose and feed tokens behind all prompts of ``prefill_each`` at once, in one batch a step.
 
-        Every answer is as long as ``decode`` would make it, and has a sampler of its own. Closing the generator stops
-        the engine.
+        As soon as an answer has ended, its place is taken by the next prompt that waits, if the context is sure to have
+        room for all tokens of all: its rows go into the calls that feed the others' tokens. So there are never more
+        answers at once than prompts were prefilled. Every answer is as long as ``decode`` would make it, and has a
+        sampler of its own. Closing the generator stops the engine.
 
         Args:
             sampling: Of every answer.
             max_tokens: Of every answer.
-            cancel: Asked between steps, from the engine's thread.
-            is_over: Asked for every answer between steps, from the engine's thread; True ends that answer alone. A
-                token of it may still come, and its None does not.
+            cancel: Asked between steps, from the engine's thread, and often where a long prompt is computed.
+            is_over: Asked between steps for every answer that goes on; True ends that answer alone, of which nothing
+                more comes.
+            waiting: Rows of further prompts behind the shared ones, each float32 ``[t d]``; taken between steps, one
+                for every free place. Their answers are numbered on.
 
         Raises:
-            EngineError: As ``decode``.
+            EngineError: As ``decode``; rows that wait are refused when their turn comes.
+            ContextOverflowError: A prompt that waits does not fit even alone.
             SettingsError: ``max_tokens`` is below 1.
-            NumericError: Logits that are not finite.
+            NumericError: Rows or logits that are not finite.
             Cancelled: ``cancel`` said so.
         """
         ...

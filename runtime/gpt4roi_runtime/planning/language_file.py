@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt4roi_runtime.backends.gguf_header import BLOCKS, GgufHeader, TensorPlace, _Inspection
+from gpt4roi_runtime.backends.gguf_header import BLOCKS, GgufHeader, TensorPlace, inspect_gguf
 from gpt4roi_runtime.errors import BundleError
 
 QUANTISATIONS: tuple[str, ...] = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
@@ -29,18 +29,16 @@ class LanguageFile:
 
     Attributes:
         header: Its facts.
-        tensors: All of its tensors, in the file's order.
         feed_forward_length: Width between the two halves of a layer's feed-forward part.
     """
 
     header: GgufHeader
-    tensors: tuple[TensorPlace, ...]
     feed_forward_length: int
 
     @property
     def tied(self) -> bool:
         """Whether the token embeddings are the output matrix too."""
-        return all(tensor.name != _OUTPUT for tensor in self.tensors)
+        return all(tensor.name != _OUTPUT for tensor in self.header.tensors)
 
     @property
     def embedding_bytes(self) -> int:
@@ -50,13 +48,13 @@ class LanguageFile:
     @property
     def output_bytes(self) -> int:
         """Bytes of what follows the last layer: output matrix and norm; a tied matrix is the embeddings."""
-        loose = sum(tensor.size_bytes for tensor in self.tensors if layer_of(tensor.name) is None)
+        loose = sum(tensor.size_bytes for tensor in self.header.tensors if layer_of(tensor.name) is None)
         return loose if self.tied else loose - self.embedding_bytes
 
     def layer_bytes(self) -> tuple[int, ...]:
         """Bytes of every layer's weights."""
         sizes = [0] * self.header.block_count
-        for tensor in self.tensors:
+        for tensor in self.header.tensors:
             if (layer := layer_of(tensor.name)) is not None and layer < len(sizes):
                 sizes[layer] += tensor.size_bytes
         return tuple(sizes)
@@ -64,7 +62,7 @@ class LanguageFile:
     def bytes_by_type(self) -> dict[str, int]:
         """Bytes of all weights of every type, the largest first."""
         sizes: dict[str, int] = {}
-        for tensor in self.tensors:
+        for tensor in self.header.tensors:
             sizes[tensor.type_name] = sizes.get(tensor.type_name, 0) + tensor.size_bytes
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
@@ -75,7 +73,7 @@ class LanguageFile:
         part of the layers' value and down matrices does too. Rows that are no multiple of 256 take a type of blocks
         of 32 instead, and norms stay float32.
         """
-        return sum(self._quantised(tensor, quantisation) for tensor in self.tensors)
+        return sum(self._quantised(tensor, quantisation) for tensor in self.header.tensors)
 
     def _quantised(self, tensor: TensorPlace, quantisation: str) -> int:
         if len(tensor.shape) < 2 or math.prod(tensor.shape[1:]) == 1:
@@ -111,24 +109,8 @@ def read_language_file(path: Path) -> LanguageFile:
     Raises:
         BundleError: The file is missing, damaged, not a GGUF, or not a LLaMA.
     """
-    try:
-        file_bytes = path.stat().st_size
-        with path.open("rb") as file:
-            walk = _Listing(path, file, file_bytes)
-            header = walk.header()
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror or error}", "Fetch the bundle again.") from error
-    for tensor in walk.tensors:
+    header = inspect_gguf(path)
+    for tensor in header.tensors:
         if _UP.fullmatch(tensor.name):
-            return LanguageFile(header, walk.tensors, math.prod(tensor.shape[1:]))
+            return LanguageFile(header, math.prod(tensor.shape[1:]))
     raise BundleError(f"{path} has no tensor blk.N.ffn_up.weight", "This program runs plain LLaMAs only.")
-
-
-class _Listing(_Inspection):
-    """The walk over a header, which also keeps the list of tensors it checked."""
-
-    tensors: tuple[TensorPlace, ...] = ()
-
-    def _facts(self, tensors: dict[str, TensorPlace]) -> GgufHeader:
-        self.tensors = tuple(tensors.values())
-        return super()._facts(tensors)

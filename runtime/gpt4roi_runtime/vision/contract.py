@@ -1,6 +1,7 @@
 """Names, order and shapes of what the graphs read and return, as docs/bundle.md specifies them; knows no engine."""
 
 from dataclasses import dataclass
+from math import prod
 
 from gpt4roi_runtime.bundle.manifest import Detector, Manifest
 
@@ -9,6 +10,7 @@ IMAGE_EMBEDDINGS, REGION_EMBEDDINGS = "image_embeddings", "region_embeddings"
 SCORES, DISTANCES = "scores", "distances"
 N_SIDES = 4
 """Left, top, right, bottom."""
+_FLOAT_BYTES = 4
 
 
 def pyramid_name(level: int) -> str:
@@ -41,6 +43,17 @@ def encode_contract(manifest: Manifest) -> GraphContract:
     vision, side = manifest.vision, manifest.vision.preprocessing.side_px
     embeddings = TensorContract(IMAGE_EMBEDDINGS, (vision.n_image_rows, manifest.language.embedding_length))
     return GraphContract((TensorContract(PIXELS, (1, 3, side, side)),), (embeddings, *_pyramid(manifest)))
+
+
+def feature_shapes(manifest: Manifest) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what is kept of an image: its embeddings and every level."""
+    outputs = encode_contract(manifest).outputs
+    return tuple(tuple(size for size in output.shape if size is not None) for output in outputs)
+
+
+def features_bytes(manifest: Manifest) -> int:
+    """Bytes of it, float32: in memory, and in a store but for a header."""
+    return _FLOAT_BYTES * sum(map(prod, feature_shapes(manifest)))
 
 
 def regions_contract(manifest: Manifest) -> GraphContract:

@@ -63,7 +63,7 @@ class PipelineModel:
             n_threads=info.n_threads,
             has_detector=manifest.detector is not None,
             load_s=self.pipeline.load_s,
-            notes=tuple(info.notes),
+            notes=self.pipeline.notes,
             context_length=info.context_length,
             max_regions=manifest.vision.max_regions,
         )

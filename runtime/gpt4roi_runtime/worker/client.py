@@ -23,6 +23,7 @@ from gpt4roi_runtime.errors import ImageError
 from gpt4roi_runtime.events import Chosen, Event, RegionAnswer, TextDelta
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.image_store import ImageStore
+from gpt4roi_runtime.keeping import DEFAULT_IMAGES_BYTES
 from gpt4roi_runtime.llm.decoder import CancelCheck, Prefilled, Sampling
 from gpt4roi_runtime.prompt import Turn
 from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES, Proposal
@@ -84,7 +85,7 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
         settings: EngineSettings | None = None,
         store: ImageStore | None = None,
         *,
-        images_bytes: int = m.DEFAULT_IMAGES_BYTES,
+        images_bytes: int = DEFAULT_IMAGES_BYTES,
         command: Sequence[str] = COMMAND,
     ) -> "WorkerPipeline":
         """Start a process, and let it check the bundle at ``folder`` and load its engines.
@@ -123,6 +124,11 @@ class WorkerPipeline(AbstractContextManager["WorkerPipeline"]):
     def load_s(self) -> float:
         """Wall-clock seconds of checking and loading, without the start of the process."""
         return self.opened.load_s
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its user should know of the engines, a line each, as of the process that was last started."""
+        return self.opened.notes
 
     @property
     def pid(self) -> int | None:

@@ -34,5 +34,4 @@ class KeptImages:
 
 def n_bytes(image: EncodedImage) -> int:
     """What an image's arrays take."""
-    features = image.features
-    return features.image_embeddings.nbytes + sum(level.nbytes for level in features.pyramid)
+    return image.features.nbytes

@@ -12,6 +12,7 @@ import numpy as np
 from gpt4roi_runtime.backends.load import EngineSettings
 from gpt4roi_runtime.errors import InputError, QuestionError
 from gpt4roi_runtime.events import Chosen, Done
+from gpt4roi_runtime.keeping import DEFAULT_IMAGES_BYTES
 from gpt4roi_runtime.llm.decoder import Prefilled, Sampling
 from gpt4roi_runtime.worker.wire import MAX_MESSAGE_BYTES
 
@@ -19,9 +20,6 @@ Corners = tuple[float, float, float, float]
 
 SHOWN = 0
 """The number of the image that a window shows: prepared at once, and its photo kept for proposals, until the next."""
-
-DEFAULT_IMAGES_BYTES = 256 << 20
-"""Some hundred images of the embedded model, a few of GPT4RoI's size."""
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):

@@ -311,7 +311,7 @@ private:
 
 #define GPT4ROI_EXPORTED extern "C" __attribute__((visibility("default")))
 
-/* TensorRT looks for these two by name. */
+/* TensorRT looks for the first two by name. */
 GPT4ROI_EXPORTED void setLoggerFinder(nvinfer1::ILoggerFinder* finder)
 {
     gpt4roi::logger_finder = finder;
@@ -323,4 +323,16 @@ GPT4ROI_EXPORTED nvinfer1::IPluginCreatorInterface* const* getCreators(std::int3
     static nvinfer1::IPluginCreatorInterface* const creators[] = {&creator};
     n_creators = 1;
     return creators;
+}
+
+/* For whoever builds a plan: the operator's version, a dot, and that of what the plan keeps of it. */
+GPT4ROI_EXPORTED const char* gpt4roi_plugin_version()
+{
+    static const gpt4roi::Message version = [] {
+        gpt4roi::Message said;
+        std::snprintf(said.text, sizeof said.text, "%s.%d", gpt4roi::kPluginVersion,
+            static_cast<int>(gpt4roi::kSerializedVersion));
+        return said;
+    }();
+    return version.text;
 }

@@ -12,7 +12,7 @@ import pytest
 from gpt4roi_export.embedded_prompt import embedded_prompt
 from gpt4roi_export.scene import Exchange, Scene
 from gpt4roi_export.tuning.sequences import SLOT, SequenceMaker
-from gpt4roi_runtime.arrays import Boxes, EmbeddingRows, FeatureMap, PixelValues, RegionEmbeddings
+from gpt4roi_runtime.arrays import Boxes, EmbeddingRows, PixelValues, RegionEmbeddings
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.bundle.folder import open_bundle
 from gpt4roi_runtime.bundle.manifest import TextPiece
@@ -22,7 +22,7 @@ from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.llm.decoder import Allowed, CancelCheck, DecodedToken, Sampling
 from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
 from gpt4roi_runtime.prompt import Turn, mentions
-from gpt4roi_runtime.vision.encoder import ImageFeatures
+from gpt4roi_runtime.vision.encoder import ImageFeatures, Pyramid
 from tests.export.tuning.conftest import facts, loaded
 from tests.helpers.bundles import changed, manifest_tree, write_fake_bundle
 from tests.helpers.fakes import FakeDecoder
@@ -74,7 +74,7 @@ class Numbers:
     def encode(self, pixels: PixelValues) -> ImageFeatures:
         raise NotImplementedError
 
-    def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+    def embed_regions(self, pyramid: Pyramid, boxes: Boxes) -> RegionEmbeddings:
         rows = np.broadcast_to(2000.0 + boxes[:, :1, None] * SCENE.size[0], (len(boxes), N_ROWS, WIDTH))
         return np.ascontiguousarray(rows, dtype=np.float32)
 

@@ -9,43 +9,14 @@ import json
 import resource
 import sys
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from gpt4roi_export.checkpoint import checkpoint_name
 from gpt4roi_export.modules.gpt4roi import VisionSizes
-from gpt4roi_export.tensors import Array, TensorFacts
-from gpt4roi_export.vision_graphs.parameters import known_shapes
+from gpt4roi_export.synthesis.vision_in_memory import RandomTensors
 
 SIZES = VisionSizes()
-
-
-class RandomTensors:
-    """Every tensor made when it is asked for, in float16 as the released files have them."""
-
-    def __init__(self, *, clip: bool) -> None:
-        shapes = {_name(name): shape for name, shape in known_shapes(SIZES).items() if name.startswith("vit.") == clip}
-        self.facts = {name: TensorFacts(shape, "float16") for name, shape in shapes.items()}
-
-    def read(self, name: str) -> Array:
-        shape = self.facts[name].shape
-        values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
-        if len(shape) > 1:
-            values *= np.float32(np.sqrt(2 / np.prod(shape[1:])))
-        elif name.endswith("bias"):
-            values *= np.float32(0.1)
-        else:
-            values *= np.float32(0.1)
-            values += np.float32(1)
-        return values.astype(np.float16)
-
-
-def _name(ours: str) -> str:
-    if ours.startswith("vit."):
-        return "vision_model." + ours.removeprefix("vit.model.")
-    return ("" if ours.startswith("projector.") else "model.spi_module.") + checkpoint_name(ours)
 
 
 def pixels() -> np.ndarray:
@@ -56,7 +27,7 @@ def run(step: str, folder: Path) -> list[dict[str, object]]:
     from gpt4roi_export.vision_graphs import calibration, check, eight_bits, streamed, write
 
     boxes = calibration.some_boxes()[:3]
-    clip, release = RandomTensors(clip=True), RandomTensors(clip=False)
+    clip, release = RandomTensors(SIZES, clip=True), RandomTensors(SIZES, clip=False)
     doing, _, precision = step.partition("-")
     ranges, reference = folder / "ranges.json", folder / "reference.npz"
     match doing:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from gpt4roi_export.vision_graphs.float16 import to_float16
 from gpt4roi_export.vision_graphs.plain_roi_align import without_roi_align
-from gpt4roi_export.vision_graphs.recipe import recipe_of
-from gpt4roi_export.vision_graphs.structure import Structure
+from gpt4roi_export.vision_graphs.structure import Structure, recipe_of
 from gpt4roi_runtime.errors import BundleError
 from gpt4roi_runtime.vision.roi_align import roi_align
 from tests.helpers.roi_align_graph import one_operator, run_graph

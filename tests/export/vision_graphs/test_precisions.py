@@ -5,10 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gpt4roi_export.vision_graphs.eight_bits import Range, activations_in_8_bits, int8_and_scales, weights_in_8_bits
+from gpt4roi_export.vision_graphs.eight_bits import (
+    FIRST_FUSION,
+    Range,
+    activations_in_8_bits,
+    int8_and_scales,
+    weights_in_8_bits,
+)
 from gpt4roi_export.vision_graphs.float16 import ISLANDS, to_float16
-from gpt4roi_export.vision_graphs.recipe import Recipe, nodes_with_places, recipe_of
-from gpt4roi_export.vision_graphs.structure import Structure
+from gpt4roi_export.vision_graphs.recipe import Recipe, nodes_with_places
+from gpt4roi_export.vision_graphs.structure import Structure, recipe_of
 
 FLOAT, FLOAT16, INT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8
 
@@ -74,7 +80,7 @@ def test_large_weights_become_int8_with_a_scale_a_channel(structures: tuple[Stru
         }
         types = types_of(eight)
         dequantised = [node for node in eight.model.graph.node if node.op_type == "DequantizeLinear"]
-        assert len(dequantised) > 5
+        assert len(dequantised) >= 3  # of the regions: the joined convolution, the flatten, the projector
         for node in dequantised:
             axis = onnx.helper.get_node_attr_value(node, "axis")
             assert shapes[node.input[1]] == [shapes[node.input[0]][axis]]
@@ -82,17 +88,18 @@ def test_large_weights_become_int8_with_a_scale_a_channel(structures: tuple[Stru
         by_name = {entry.name: entry for entry in eight.stored}
         assert set(by_name) == set(shapes) - set(structure.inputs)
         floats = {name for name in by_name if not name.endswith(("_int8", "_scales"))}
+        floats.discard(f"{FIRST_FUSION}conv.weight")  # the graph cuts it into slices
         assert not any(name.endswith(("proj.weight", "conv.weight", "flatten.weight")) for name in floats)
         assert any("box_embedding" in name or "patch_embedding" in name for name in floats)
 
 
 def test_known_ranges_become_steps_and_the_bias_is_added_behind(structures: tuple[Structure, Structure]) -> None:
-    place = "region_head.level_convs.2.weight#0"
+    place = "region_head.level_convs.weight#0"
     recipe = activations_in_8_bits(recipe_of(structures[1]), {place: Range(read=12.7, written=254.0)})
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in recipe.model.graph.initializer}
     pairs = [node for node in recipe.model.graph.node if node.op_type == "QuantizeLinear"]
     assert [float(constants[node.input[1]]) for node in pairs] == pytest.approx([0.1, 2.0])
     conv = dict(nodes_with_places(recipe.model))[place]
     assert (conv.input[0], len(conv.input)) == (pairs[0].output[0].replace("_int8", ""), 2)
-    unbiased = [node for node in recipe.model.graph.node if "region_head.level_convs.2.bias" in node.input]
+    unbiased = [node for node in recipe.model.graph.node if "region_head.level_convs.bias" in node.input]
     assert [node.op_type for node in unbiased] == ["Unsqueeze"]

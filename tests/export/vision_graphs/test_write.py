@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
@@ -32,10 +33,14 @@ def ranges(model: Model, pixels: NDArray[np.float32]) -> Ranges:
     return ranges_of(model.sizes, model.clip, model.release, [pixels, pixels[:, ::-1].copy()], lambda doing, done: None)
 
 
-@pytest.fixture(params=["fp32", "fp16", "fp16 and a small flatten", "int8", "int8 with ranges"], scope="module")
+FORMATS = ("fp32", "fp32 by Winograd", "fp16", "fp16 and a small flatten", "int8", "int8 with ranges")
+
+
+@pytest.fixture(params=FORMATS, scope="module")
 def stored(request: pytest.FixtureRequest, ranges: Ranges) -> VisionFormat:
     precision: Precision = request.param.split()[0]
-    return VisionFormat(precision, ranges if "ranges" in request.param else None, "small" in request.param)
+    known = ranges if "ranges" in request.param else None
+    return VisionFormat(precision, known, "small" in request.param, winograd="Winograd" in request.param)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +83,20 @@ def test_the_second_engine_gives_what_the_modules_give(
     assert check.engine.startswith("OpenVINO")
     assert len(check.report.stages) == (6 if (stored.precision, precision) == ("fp32", "f32") else 2)
     check.report.require()
+
+
+def test_the_engine_multiplies_whole_numbers(write: Write, ranges: Ranges, tmp_path: Path) -> None:
+    written = write(VisionFormat("int8", ranges))
+    kinds: list[str] = []
+    for graph in (written.encode, written.regions):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.optimized_model_filepath = str(tmp_path / graph.name)
+        onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        optimised = onnx.load_model(tmp_path / graph.name, load_external_data=False)
+        kinds += [node.op_type for node in optimised.graph.node]
+    assert kinds.count("QLinearConv") == len(ranges) == 4 * 4 + 1
+    assert kinds.count("MatMulNBits") == 4 * 6 + 1 + 2  # of the ViT's layers, the projector, the regions
 
 
 def test_weights_lie_in_the_named_file_at_the_beginning_of_pages(written: WrittenGraphs) -> None:

@@ -6,8 +6,12 @@ from typing import NoReturn
 import pytest
 
 from gpt4roi_runtime.backends import inventory
-from gpt4roi_runtime.backends.inventory import find_engines, installed_onnxruntimes, version_of
+from gpt4roi_runtime.backends.cuda_device import CudaDevice
+from gpt4roi_runtime.backends.distributions import clashes, installed_onnxruntimes, version_of
+from gpt4roi_runtime.backends.inventory import EngineFinding, find_engines
 from gpt4roi_runtime.errors import EngineMissingError
+
+CPU_ONLY = SimpleNamespace(llama_supports_gpu_offload=lambda: False)
 
 
 @pytest.fixture
@@ -20,8 +24,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             raise metadata.PackageNotFoundError(name)
         return versions[name]
 
-    monkeypatch.setattr("gpt4roi_runtime.backends.inventory.metadata.version", version)
-    monkeypatch.setattr(inventory, "load_library", lambda: SimpleNamespace(system="AVX2 = 1"))
+    monkeypatch.setattr("gpt4roi_runtime.backends.distributions.metadata.version", version)
+    monkeypatch.setattr(inventory, "load_library", lambda: SimpleNamespace(system="AVX2 = 1", api=CPU_ONLY))
     monkeypatch.setattr(inventory, "SelfTest", lambda: SimpleNamespace(verdict=lambda: SimpleNamespace(note=None)))
     return versions
 
@@ -49,7 +53,7 @@ def test_engines_that_work_show_their_version(installed: dict[str, str]) -> None
     vision, language, _, *others = find_engines()
     assert vision.works
     assert "CPUExecutionProvider" in vision.detail
-    assert (language.works, language.detail, language.advice) == (True, "AVX2 = 1", "")
+    assert (language.works, language.detail, language.advice) == (True, "built for the CPU only; AVX2 = 1", "")
     assert not any(one.works for one in others)
 
 
@@ -76,10 +80,75 @@ def test_a_missing_language_engine_says_why_and_what_to_do(
     assert (language.works, language.detail, language.advice) == (False, "no llama_cpp here", "make llama")
 
 
-def test_an_engine_without_a_backend_of_ours_is_told_apart_from_a_missing_one(installed: dict[str, str]) -> None:
-    assert {one.name: one.detail for one in find_engines()}["TensorRT"].startswith("not installed")
-    installed["tensorrt"] = "10.1"
-    assert {one.name: one.detail for one in find_engines()}["TensorRT"].startswith("tensorrt 10.1 installed")
+def _found(name: str) -> EngineFinding:
+    return next(one for one in find_engines() if one.name == name)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "package"),
+    [
+        ("tensorrt", "TensorRT (vision, GPU)", "tensorrt-cu13"),
+        ("tensorrt_rtx", "TensorRT for RTX (vision, GPU)", "tensorrt-rtx"),
+    ],
+)
+def test_a_tensorrt_that_is_missing_is_no_fault_and_one_that_is_broken_is(
+    installed: dict[str, str], monkeypatch: pytest.MonkeyPatch, module: str, name: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    found = _found(name)
+    assert (found.works, found.advice) == (False, "")
+    assert found.detail.startswith("not installed")
+    installed[package] = "11.4"
+    found = _found(name)
+    assert "cannot be imported" in found.detail
+    assert "pip install" in found.advice
+
+
+def test_a_tensorrt_of_the_system_is_told_from_a_package(
+    installed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = SimpleNamespace(__version__="10.3.0", Runtime=object, ILogger=object)
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    assert _found("TensorRT (vision, GPU)").detail == "10.3.0, the system's"
+    installed["tensorrt"] = "10.3.0"
+    assert _found("TensorRT (vision, GPU)").detail == "tensorrt 10.3.0"
+
+
+def test_the_gpu_is_described_or_missed_without_a_fault(
+    installed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> NoReturn:
+        raise EngineMissingError("no NVIDIA driver", "install it")
+
+    monkeypatch.setattr(inventory, "find_cuda_device", absent)
+    assert _found("NVIDIA GPU") == EngineFinding("NVIDIA GPU", works=False, detail="no NVIDIA driver")
+    device = CudaDevice("RTX 4090", 89, (13, 0), 24564 << 20, integrated=False)
+    monkeypatch.setattr(inventory, "find_cuda_device", lambda: device)
+    assert _found("NVIDIA GPU").detail.startswith("RTX 4090 (compute capability 8.9, 24,564 MiB")
+
+
+@pytest.mark.parametrize(
+    ("versions", "words"),
+    [
+        (
+            {"onnxruntime": "1", "onnxruntime-gpu": "2"},
+            ["onnxruntime 1, onnxruntime-gpu 2", "-y onnxruntime "],
+        ),
+        ({"opencv-python": "1", "opencv-python-headless": "2"}, ["OpenCV", "opencv-python 1", "uninstall -y opencv"]),
+        ({"tensorrt-cu13": "1", "tensorrt-rtx": "2"}, ["tensorrt-cu13 1", "tensorrt-rtx 2", "--vision-backend"]),
+    ],
+    ids=["ONNX Runtime", "OpenCV", "TensorRT"],
+)
+def test_packages_that_are_in_each_others_way_are_named(
+    installed: dict[str, str], versions: dict[str, str], words: list[str]
+) -> None:
+    assert clashes() == ()
+    installed.update(versions)
+    (clash,) = clashes()
+    for word in words:
+        assert word in f"{clash.problem} {clash.advice}"
+    del installed[next(iter(versions))]
+    assert clashes() == ()
 
 
 def test_a_second_vision_engine_that_is_missing_is_no_fault(

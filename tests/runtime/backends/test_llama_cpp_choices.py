@@ -260,7 +260,7 @@ def test_a_text_that_looks_like_a_special_token_is_written_in_letters(decoder: L
 
 
 def test_samplers_of_many_answers_are_freed(decoder: LlamaCppDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    api = decoder._native.model._api
+    api = decoder._native.model.context.api
     made: list[int] = []
     freed: list[int] = []
     for name in ("llama_sampler_chain_init", "llama_sampler_init_grammar"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt4roi_runtime.backends import llama_cpp
+from gpt4roi_runtime.backends import llama_cpp_states
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
@@ -244,7 +244,7 @@ def test_a_key_tells_rows_and_all_settings_apart_that_decide_a_bit(tiny: Path) -
 @pytest.mark.parametrize("what", ["PINNED_VERSION", "library_identity"])
 def test_a_key_tells_builds_apart(tiny: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     before = key(tiny, some_rows(3))
-    monkeypatch.setattr(llama_cpp, what, "9.9" if what == "PINNED_VERSION" else lambda: "another build")
+    monkeypatch.setattr(llama_cpp_states, what, "9.9" if what == "PINNED_VERSION" else lambda: "another build")
     assert key(tiny, some_rows(3)) != before
 
 

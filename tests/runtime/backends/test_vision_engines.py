@@ -1,4 +1,7 @@
-"""What both engines of the vision half promise alike, on tiny graphs; what is an engine's own has a test of its own."""
+"""What all engines of the vision half promise alike, on tiny graphs; what is an engine's own has a test of its own.
+
+The engine for a GPU runs here on ONNX Runtime's CPU provider: its tensors stay with the provider all the same.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +12,9 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from gpt4roi_runtime.backends.onnx_graph import ON_CPU
 from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
+from gpt4roi_runtime.backends.onnxruntime_cuda import OnnxRuntimeCudaEncoder
 from gpt4roi_runtime.backends.openvino import OpenVinoEncoder
 from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
@@ -49,16 +54,25 @@ class Engine:
         load: A bundle, with a folder for what the engine keeps.
         double: Its name for float64.
         free: Its sign for an axis of any length, called height.
+        is_resident: Whether it leaves the pyramid where it is, and so does not look at its numbers.
     """
 
     package: str
     load: Callable[[Bundle, Path], Encoder]
     double: str
     free: str
+    is_resident: bool = False
 
 
 ONNXRUNTIME = Engine(
     "onnxruntime", lambda bundle, _: OnnxRuntimeEncoder(bundle, n_threads=1), "tensor(double)", "height"
+)
+RESIDENT = Engine(
+    "onnxruntime",
+    lambda bundle, _: OnnxRuntimeCudaEncoder(bundle, n_threads=1, provider=ON_CPU),
+    "tensor(double)",
+    "height",
+    is_resident=True,
 )
 OPENVINO = Engine(
     "openvino",
@@ -68,7 +82,7 @@ OPENVINO = Engine(
 )
 
 
-@pytest.fixture(params=[ONNXRUNTIME, OPENVINO], ids=lambda engine: engine.package)
+@pytest.fixture(params=[ONNXRUNTIME, RESIDENT, OPENVINO], ids=["onnxruntime", "resident", "openvino"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     found: Engine = request.param
     pytest.importorskip(found.package, reason=f"{found.package} is not installed")
@@ -205,7 +219,7 @@ def test_an_image_that_gives_no_number_is_refused_by_the_outputs_name(encoder: E
         encoder.encode(pixels)
 
 
-def test_one_bad_cell_of_a_level_is_refused_by_its_name(tmp_path: Path, load: Load) -> None:
+def test_one_bad_cell_of_a_level_is_refused_by_its_name(tmp_path: Path, engine: Engine, load: Load) -> None:
     model = encode_model()
     rename("pyramid_1", "before")(model)
     model.graph.output[2].name = "pyramid_1"
@@ -214,6 +228,11 @@ def test_one_bad_cell_of_a_level_is_refused_by_its_name(tmp_path: Path, load: Lo
     pixels = np.ones((1, 3, 8, 8), dtype=np.float32)
     encoder.encode(pixels)
     pixels[:, 2, 4:, 4:] = -1
+    if engine.is_resident:
+        pyramid = encoder.encode(pixels).pyramid
+        with pytest.raises(NumericError, match="region_embeddings"):
+            encoder.embed_regions(pyramid, n_boxes(1))
+        return
     with pytest.raises(NumericError, match="pyramid_1"):
         encoder.encode(pixels)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
+from gpt4roi_runtime.arrays import Boxes, PixelValues, RegionEmbeddings
 from gpt4roi_runtime.backends import vision_tuning
 from gpt4roi_runtime.backends.vision_settings import VisionEngine
 from gpt4roi_runtime.backends.vision_tuning import some_boxes, tune_vision
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.errors import EngineError, EngineMissingError
-from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures
+from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures, Pyramid
 from tests.helpers.tiny_graphs import tiny_bundle
 
 F32, BF16 = VisionEngine("openvino", "f32"), VisionEngine("openvino", "bf16")
@@ -46,7 +46,7 @@ class _MadeUp:
         self._clock.now_s += self._seconds
         return ImageFeatures(self._off(np.ones((2, 5))), (np.ones((1, 3, 4, 4), dtype=np.float32),))
 
-    def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+    def embed_regions(self, pyramid: Pyramid, boxes: Boxes) -> RegionEmbeddings:
         self._clock.now_s += self._seconds
         return self._off(np.ones((len(boxes), 1, 5)))
 

@@ -24,7 +24,9 @@ def measured(*samples: Sample, name: str = "pp8", item: str = "token", **facts: 
     return Measured(Trial(name, "language", item, nothing, **facts), samples, warmed_up=True, power_source="here")  # type: ignore[arg-type]
 
 
-def row(*samples: Sample, settings: LlamaCppSettings | None = None, **facts: Any) -> Row:
+def row(
+    *samples: Sample, settings: LlamaCppSettings | None = None, planned_bytes: int | None = None, **facts: Any
+) -> Row:
     """The row of it, on a fake engine."""
     loaded = Loaded(
         bundle=Bundle(Path("folder"), manifest(), "0" * 16),
@@ -32,6 +34,7 @@ def row(*samples: Sample, settings: LlamaCppSettings | None = None, **facts: Any
         decoder=FakeDecoder().info,
         vision_engine="fake vision",
         image="4x3",
+        planned_bytes=planned_bytes,
     )
     moment = Moment(Clocks("MODE_15W", "schedutil", 1510, 612), 5 << 20, 0.5)
     return as_row(measured(*samples, **facts), loaded, look_at_machine(), moment)

@@ -82,6 +82,15 @@ def test_a_test_without_times_has_no_averages() -> None:
     assert found.peak_rss_bytes == 5 << 20
 
 
+def test_the_peak_stands_beside_the_plan_s_arithmetic() -> None:
+    found = row(name="peak rss", item="byte", planned_bytes=4 << 20)
+    assert (found.planned_bytes, found.rss_over_plan) == (4 << 20, 1.25)
+    assert " 5.00 MiB = 1.25 plan |" in text_of("md", found)
+    other = row(*SAMPLES_WITH_ENERGY, planned_bytes=4 << 20)
+    assert (other.planned_bytes, other.rss_over_plan) == (None, None)  # not all has run yet
+    assert row(name="peak rss", item="byte").rss_over_plan is None
+
+
 def test_seconds_per_region() -> None:
     found = row(Sample(3_000_000_000, 40, None), name="captions4", n_regions=4)
     assert found.seconds_per_region == 0.75

@@ -1,11 +1,13 @@
 """What every test does, on engines whose arithmetic can be followed, and on a tiny model."""
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gpt4roi_runtime.arrays import PixelValues
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
@@ -16,6 +18,7 @@ from gpt4roi_runtime.bench.vision import BenchPhoto, read_photo, some_boxes
 from gpt4roi_runtime.geometry import normalise
 from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder, Prefilled
 from gpt4roi_runtime.pipeline import Pipeline
+from gpt4roi_runtime.vision.encoder import ImageFeatures
 from tests.helpers.fakes import FakeDecoder, FakeEncoder
 from tests.runtime.test_pipeline import fake_bundle
 
@@ -172,9 +175,29 @@ class TestStory:
             with pytest.raises(NotMeasured, match=name):
                 made(trials[name])
 
-    def test_first_text_and_tokens(self, photo: BenchPhoto) -> None:
+    def test_first_text_counts_the_encode_graph_where_the_image_is_new(
+        self, photo: BenchPhoto, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ticks = count()
+        slow = FakeEncoder()
+        encode = slow.encode
+
+        def slowly(pixels: PixelValues) -> ImageFeatures:
+            for _ in range(1000):
+                next(ticks)
+            return encode(pixels)
+
+        monkeypatch.setattr(slow, "encode", slowly)
+        for module in ("timing", "pipeline"):
+            monkeypatch.setattr(f"gpt4roi_runtime.{module}.perf_counter", lambda: float(next(ticks)))
+        pipeline = Pipeline(fake_bundle(), slow, FakeDecoder("a long answer"))
+        trials = {trial.name: trial for trial in story.as_trials(pipeline, photo, ())}
+        opened = made(trials["ttft open"]).ns
+        assert 0 < opened < 100 * 10**9
+        assert made(trials["ttft cold"]).ns > opened + 1000 * 10**9
+
+    def test_tokens_after_the_first_are_counted(self, photo: BenchPhoto) -> None:
         trials = self.trials(FakeDecoder("a long answer"), photo)
-        assert made(trials["ttft cold"]).ns >= made(trials["ttft open"]).ns > 0
         assert made(trials["tpot"]).n_items == len("a long answer") - 1
 
     def test_silence_has_neither(self, photo: BenchPhoto) -> None:

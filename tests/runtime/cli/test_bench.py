@@ -12,6 +12,7 @@ import pytest
 from gpt4roi_runtime.bench.measure import Sample
 from gpt4roi_runtime.bench.run import Note, Plan
 from gpt4roi_runtime.cli import bench
+from tests.helpers.child import run_child
 from tests.runtime.bench.some_rows import changed, row
 from tests.runtime.cli.conftest import Run, assert_refused
 
@@ -211,11 +212,22 @@ class TestOnTheEmbeddedModel:
         assert rows["pp8"]["model_n_params"] > 100_000_000
         assert rows["pp8"]["n_threads"] == 1
         assert rows["encode"]["vision_engine"].startswith("ONNX Runtime")
-        assert rows["peak rss"]["peak_rss_bytes"] > 100_000_000
+        peak = rows["peak rss"]
+        assert peak["peak_rss_bytes"] > 100_000_000
+        assert peak["rss_over_plan"] == pytest.approx(peak["peak_rss_bytes"] / peak["planned_bytes"])
+        assert rows["tpot"]["rss_over_plan"] is None
         assert all(one["avg_ns"] > 0 for one in rows.values() if one["test"] != "peak rss")
         assert "gpt4roi bench: encode: 1/1" in result.stderr
         compared = json.loads(run("bench", "compare", target, target, "-o", "json").stdout)["ratios"]
         assert {one["verdict"] for one in compared if one["test"] != "peak rss"} == {"unknown"}  # of one repetition
+
+    def test_the_peak_of_memory_is_near_the_plan(self, tmp_path: Path) -> None:
+        target = tmp_path / "peak.json"
+        words = ("bench", *FAST, "--rows", "pipeline", "--sequences", "16", "--regions", "16", "--out", str(target))
+        child = run_child("from gpt4roi_runtime.__main__ import main; main()", *words)  # this process holds more
+        assert child.returncode == 0, child.stderr
+        rows = {one["test"]: one for one in json.loads(target.read_text(encoding="utf-8"))}
+        assert 0.5 < rows["peak rss"]["rss_over_plan"] < 1.1
 
     def test_settings_reach_the_engine(self, run: Run) -> None:
         words = (*FAST, "--rows", "language", "-ctk", "q8_0", "-ctv", "q8_0", "-b", "16,32", "-ub", "8", "-o", "json")

@@ -140,7 +140,10 @@ def test_doctor_finds_both_engines_and_the_bundle(run: Run, bundle_dir: Path) ->
     assert "yes ONNX Runtime" in result.stdout
     assert "yes llama.cpp" in result.stdout
     assert f"yes {bundle_dir}" in result.stdout
-    assert "TensorRT: not installed" in result.stdout
+    assert "no  TensorRT (vision, GPU): not installed" in result.stdout
+    _, half = result.stdout.split("Vision half\n")
+    assert half.lstrip().startswith("no engine on a GPU runs here: no NVIDIA driver")
+    assert half.count("no NVIDIA driver") == 1
 
 
 def test_doctor_measures_the_vision_engines_once_and_says_so_later(

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpt4roi_runtime.cli import options
+from gpt4roi_runtime import image_store
 from tests.runtime.cli.conftest import Run, assert_refused
 
 pytestmark = pytest.mark.bundle
@@ -28,7 +28,7 @@ def ask(run: Run, photo: Path, *more: object) -> dict:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where photos are kept by default, as far as this test goes."""
-    monkeypatch.setattr(options, "platformdirs", SimpleNamespace(user_cache_path=lambda _: tmp_path / "cache"))
+    monkeypatch.setattr(image_store, "platformdirs", SimpleNamespace(user_cache_path=lambda _: tmp_path / "cache"))
     return tmp_path / "cache" / "images"
 
 

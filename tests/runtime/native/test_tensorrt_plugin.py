@@ -37,7 +37,7 @@ def test_the_probe_notices(probe: Path, plugin_on_cpu: Path) -> None:
 def test_the_library_shows_what_tensorrt_looks_for_and_needs_none_of_it(plugin: Path) -> None:
     shown = run([program("nm", "which lists symbols"), "-D", "--defined-only", str(plugin)])
     names = {line.split()[-1] for line in shown.splitlines()}
-    assert names == {"getCreators", "setLoggerFinder", "gpt4roi_roi_align_launch"}
+    assert names == {"getCreators", "setLoggerFinder", "gpt4roi_roi_align_launch", "gpt4roi_plugin_version"}
     dynamic = run([program("readelf", "which lists libraries"), "-d", str(plugin)])
     needed = {line.split("[")[1].partition(".so")[0] for line in dynamic.splitlines() if "(NEEDED)" in line}
     assert needed <= {"libc", "libm", "libstdc++", "libgcc_s", "libdl", "librt", "libpthread", "ld-linux-x86-64"} | {

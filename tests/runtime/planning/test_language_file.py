@@ -55,7 +55,7 @@ def test_rows_that_no_block_divides_take_a_wider_type(tmp_path: Path) -> None:
 def test_the_tiny_model_of_other_tests(tmp_path: Path) -> None:
     file = read_language_file(write_tiny_gguf(tmp_path / "tiny.gguf"))
     assert file.feed_forward_length == HIDDEN
-    assert len(file.tensors) == 3 + 2 * 9
+    assert len(file.header.tensors) == 3 + 2 * 9
 
 
 def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:

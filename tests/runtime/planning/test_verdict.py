@@ -1,13 +1,15 @@
 """Does a model of seven billion weights fit, and what would make it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from gpt4roi_runtime.backends.llama_cpp_settings import LlamaCppSettings
 from gpt4roi_runtime.errors import RegionError, SettingsError
 from gpt4roi_runtime.planning.demand import BundleFacts, Usage
 from gpt4roi_runtime.planning.devices import DEVICES, GIB, Device, find_device
-from gpt4roi_runtime.planning.verdict import Plan, plan
+from gpt4roi_runtime.planning.verdict import Plan, plan, planned_bytes
 
 USAGE = Usage(2048)
 """Half floats: 13.5 GB of weights, and 1.07 GB of KV cache."""
@@ -144,3 +146,28 @@ class TestUsage:
         with pytest.raises(SettingsError, match="take 356 rows; the context holds 356"):
             plan(facts, find_device("cpu"), Usage(356, n_regions=100))
         plan(facts, find_device("cpu"), Usage(357, n_regions=100))
+
+
+class TestBesideAMeasurement:
+    def test_what_is_loaded_here_is_what_the_plan_says(self, facts: BundleFacts) -> None:
+        settings = LlamaCppSettings(n_threads=1, context_length=2048)
+        found = planned_bytes(facts.bundle, settings, 16)
+        assert found == plan(facts, find_device("cpu"), Usage(2048, 16)).pools[0].needed_bytes
+        smaller = planned_bytes(facts.bundle, replace(settings, type_k="q8_0", type_v="q8_0"), 16)
+        assert smaller == plan(facts, find_device("cpu"), Usage(2048, 16, kv_type="q8_0")).pools[0].needed_bytes
+        assert planned_bytes(facts.bundle, replace(settings, ubatch_size=512), 16) == found
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"type_k": "q8_0"},
+            {"type_k": "q4_0", "type_v": "q4_0"},
+            {"batch_size": 64},
+            {"flash_attention": "off"},
+            {"n_gpu_layers": 3},
+            {"context_length": None},
+        ],
+    )
+    def test_of_other_settings_it_has_no_arithmetic(self, facts: BundleFacts, other: dict[str, Any]) -> None:
+        settings = replace(LlamaCppSettings(n_threads=1, context_length=2048), **other)
+        assert planned_bytes(facts.bundle, settings, 16) is None

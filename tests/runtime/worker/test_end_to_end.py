@@ -86,3 +86,15 @@ def test_a_killed_one_comes_back_with_the_image_open(worker: WorkerPipeline, pho
     with pytest.raises(WorkerDiedError, match="while answering"):
         list(events)
     assert timeless(worker.ask(image, "What is <region1>?", {1: CUP})) == before
+
+
+def test_engines_with_threads_of_their_own_rest_between_questions(bundle_dir: Path, photo: RgbImage) -> None:
+    settings = EngineSettings(vision_threads=2, language=LlamaCppSettings(n_threads=2, context_length=512))
+    with WorkerPipeline.open(bundle_dir, settings) as worker:
+        list(worker.ask(worker.encode(photo), "What is <region1>?", {1: CUP}, max_tokens=4))
+        process = psutil.Process(worker.pid)
+        before = sum(process.cpu_times()[:2])
+        with pytest.raises(psutil.TimeoutExpired):
+            process.wait(2.0)
+        assert sum(process.cpu_times()[:2]) - before < 0.1
+    assert not process.is_running()  # and no zombie: whoever closes waits for it

@@ -113,6 +113,18 @@ def test_settings_are_of_questions_that_name_none(wire: Wire, folder: Path) -> N
     assert answered.done.n_answer_tokens == 2
 
 
+def test_who_has_nothing_to_do_takes_no_time(ready: Wire) -> None:
+    """Neither side asks a clock while nobody asks anything: the processor's seconds of a second of silence."""
+    ready.ask(3, "hello")
+    ready.until(m.Answered)
+    both = (psutil.Process(ready.worker.pid), psutil.Process())
+    before = [sum(process.cpu_times()[:2]) for process in both]
+    with pytest.raises(queue.Empty):
+        ready.events.get(timeout=1.0)
+    spent = [sum(process.cpu_times()[:2]) - then for process, then in zip(both, before, strict=True)]
+    assert max(spent) < 0.1
+
+
 def test_many_boxes(ready: Wire) -> None:
     ready.worker.send(m.AskEach(3, "<region1>?", ((0, 0, 1, 1), (0, 0, 2, 2))))
     answers = [ready.until(m.BoxAnswered, m.AllAnswered) for _ in range(3)]

@@ -59,7 +59,7 @@ def here(folder: Path) -> Iterator[Pipeline]:
 
 def test_attributes_are_there_too(here: Pipeline, lasting: WorkerPipeline) -> None:
     public = {name for name in vars(here) if not name.startswith("_")}
-    assert public - ENGINES == {"bundle", "load_s", "settings", "store"}
+    assert public - ENGINES == {"bundle", "load_s", "notes", "settings", "store"}
     assert public - ENGINES <= set(dir(lasting))
 
 
