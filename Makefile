@@ -43,23 +43,23 @@ $(VENV)/.base: $(VENV)/.llama pyproject.toml constraints.txt
 	@touch $@
 
 # Qt's wheel brings Qt, but not these libraries of the system; where this is allowed to add them, it does.
-QT_LIBRARIES := libegl1 libgl1 libdbus-1-3 fontconfig libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 \
-	libxcb-shape0
-QT_ADVICE := on Debian and Ubuntu, sudo apt install $(QT_LIBRARIES)
+QT_LIBRARIES = $(BIN)/python -m gpt4roi_desktop.system_libraries
 QT_RUNS = $(BIN)/python -c 'import PySide6.QtWidgets' 2>/dev/null
+QT_SHOWS = $(QT_LIBRARIES) 2>/dev/null
 ADD_QT_LIBRARIES = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
-	&& DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(QT_LIBRARIES) >/dev/null && $(QT_RUNS); }
+	&& DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$($(QT_LIBRARIES) --names) >/dev/null; }
 
 $(VENV)/.dev: $(VENV)/.base
 	@echo "installing the tools for tests into $(VENV)"
 	@$(PIP) --editable '.[cpu,openvino,export,app,dev,app-dev]'
-	@$(QT_RUNS) || $(ADD_QT_LIBRARIES) || echo "the tests of the window will be skipped; to run them: $(QT_ADVICE)" >&2
+	@$(QT_RUNS) || { $(ADD_QT_LIBRARIES) && $(QT_RUNS); } \
+		|| echo "the tests of the window will be skipped; to run them: apt install $$($(QT_LIBRARIES) --names)" >&2
 	@touch $@
 
 $(VENV)/.app: $(VENV)/.base
 	@echo "installing the desktop app into $(VENV)"
 	@$(PIP) --editable '.[cpu,app]'
-	@$(QT_RUNS) || $(ADD_QT_LIBRARIES) || { echo "Qt misses a library of the system: $(QT_ADVICE)" >&2; exit 1; }
+	@$(QT_SHOWS) || { $(ADD_QT_LIBRARIES) && $(QT_SHOWS); } || { $(QT_LIBRARIES); exit 1; }
 	@touch $@
 
 # Without those libraries pytest-qt would end every test run; the tests of the window say themselves why they are skipped.
@@ -127,14 +127,14 @@ test-native: $(VENV)/.dev $(HEADERS) ## the CUDA kernel and TensorRT plugin, as 
 # In an environment of its own, because nothing but these tests needs it here: TensorRT for RTX, whose parser opens its
 # library by a name without a version, which the wheel lacks; and the compiler library of CUDA 12.6, JetPack 6's.
 $(RTX)/.ready: | $(BIN)/python
-	@echo "installing TensorRT for RTX and NVRTC into $(RTX): a download of 150 MB"
+	@echo "installing TensorRT for RTX, NVRTC and CUDA's bindings into $(RTX): a download of 160 MB"
 	@$(BIN)/python -m venv $(RTX)
 	@$(RTX)/bin/python -m pip --disable-pip-version-check $(QUIET) install tensorrt-rtx==1.7.1.116 \
-		nvidia-cuda-nvrtc-cu12==12.6.85 --constraint constraints.txt numpy onnx
+		nvidia-cuda-nvrtc-cu12==12.6.85 --constraint constraints.txt numpy onnx cuda-bindings
 	@cd $(RTX)/lib/python3*/site-packages/tensorrt_rtx_libs && ln -sf libtensorrt_rtx.so.1 libtensorrt_rtx.so
 	@touch $@
 
-test-engines: $(VENV)/.dev $(HEADERS) $(RTX)/.ready ## plans with the plugin for every RTX GPU, cubins for JetPack 6
+test-engines: setup $(VENV)/.dev $(HEADERS) $(RTX)/.ready ## plans with the plugin for every RTX GPU, cubins for JetPack 6
 	$(PYTEST) -m gpu_wheels
 
 format: $(VENV)/.dev ## put the code into the project's form

@@ -2,6 +2,7 @@
 
     python bench/gpu_check.py                 # with nvcc, and with PyTorch for CUDA or CuPy
     python bench/gpu_check.py --cpu           # the same checks on the CPU's build of it, without times
+    python bench/vision_gpu_check.py          # the engines on a GPU: plans, ONNX Runtime, a question to the end
 
 Needs this repository, nvcc and g++ (g++ alone with --cpu), NumPy, jaxtyping and Rich. Checks: within tolerance of the
 NumPy definition, the same bits as the CPU's build, the same bits in every run. Times: the middle of many launches, each

@@ -2,11 +2,15 @@
 
     .venv/bin/python bench/vision_half.py --threads 2
     .venv/bin/python bench/vision_half.py --bundle FOLDER --runs 5 --apart
+    .venv/bin/python bench/vision_half.py --full FOLDER --threads 2     # GPT4RoI-7B's size: 5 GB of disk, 5 of memory
 
 Every engine has a process of its own, so that its peak memory is its own, and each is given the same photo, boxes and
 number of threads. The modules' weights are read from the bundle's graphs where these hold them in float32; otherwise
 they are random, and the engines are compared with ONNX Runtime instead. In turn, all engines are in memory at once;
-`--apart` runs one after another.
+`--apart` runs one after another. `--full` writes graphs of full size with random weights into a folder, where they are
+used again, in three formats (float32; float32 by Winograd; int8, calibrated with the sample photos), runs one engine
+after another, and compares with the modules, whose numbers are the same. The modules' memory is counted once they are
+made, an engine's from the start of its process.
 """
 
 import argparse
@@ -23,12 +27,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
+import full_size
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from gpt4roi_runtime import default_bundle, load_image, open_bundle
-from gpt4roi_runtime.arrays import Boxes, FeatureMap, PixelValues, RegionEmbeddings
+from gpt4roi_runtime.arrays import Boxes, PixelValues, RegionEmbeddings
 from gpt4roi_runtime.backends.openvino import OpenVinoEncoder
 from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
 from gpt4roi_runtime.backends.processor import usable_cores
@@ -37,7 +42,7 @@ from gpt4roi_runtime.backends.vision_settings import VisionEngine
 from gpt4roi_runtime.backends.vision_tuning import some_boxes
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.errors import Gpt4RoiError
-from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures
+from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures, Pyramid
 from gpt4roi_runtime.vision.preprocess import preprocess
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -46,6 +51,18 @@ N_REGIONS = (1, 4, 16, 64)
 N_COMPARED = 16
 TORCH, ONNXRUNTIME = "torch f32", "onnxruntime f32"
 ENGINES = (TORCH, ONNXRUNTIME, "openvino f32", "openvino bf16")
+FULL = {
+    TORCH: "",
+    ONNXRUNTIME: "fp32",
+    "onnxruntime winograd": "winograd",
+    "onnxruntime int8": "int8",
+    "openvino f32": "fp32",
+    "openvino winograd": "winograd",
+    "openvino int8": "int8",
+    "openvino bf16": "fp32",
+    "openvino int8+bf16": "int8",
+}
+"""At full size: the engine, and the format of its graphs."""
 GB = 1e9
 
 
@@ -75,7 +92,7 @@ class Child:
 
     def __init__(self, engine: str, options: argparse.Namespace, cache: Path) -> None:
         words = [sys.executable, __file__, "--engine", engine, "--bundle", options.bundle, "--cache", cache]
-        words += ["--threads", options.threads]
+        words += ["--threads", options.threads, *(("--full", options.full) if options.full else ())]
         threads = str(options.threads)
         quiet = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
         self._process = subprocess.Popen(  # noqa: S603 - this script itself
@@ -122,14 +139,26 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--regions", type=int, nargs="+", default=N_REGIONS, help="numbers of boxes to measure")
-    parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
+    parser.add_argument("--engines", nargs="+", choices=FULL)
+    parser.add_argument("--full", type=Path, metavar="FOLDER", help="full size, with random weights; graphs go there")
     parser.add_argument("--apart", action="store_true", help="one engine after another instead of in turn")
-    parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
+    parser.add_argument("--engine", choices=FULL, help=argparse.SUPPRESS)
     parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.engine:
         obey(options)
         return
+    known = FULL if options.full else ENGINES
+    options.engines = options.engines or known
+    if unknown := [engine for engine in options.engines if engine not in known]:
+        parser.error(f"{unknown[0]!r} needs graphs that a bundle does not have; use {', '.join(known)}, or --full")
+    if options.full:
+        options.apart = True
+        options.full.mkdir(parents=True, exist_ok=True)
+        for kind in dict.fromkeys(FULL[engine] for engine in options.engines):
+            if kind and not (options.full / kind / "complete").exists():
+                script = Path(__file__).with_name("full_size.py")
+                subprocess.run([sys.executable, script, options.full, kind], check=True)  # noqa: S603 - ours
     console = Console(width=None if sys.stdout.isatty() else 170)
     with tempfile.TemporaryDirectory() as folder:
         accounts, again_s = _measured(options, Path(folder), console)
@@ -175,13 +204,14 @@ def _table(accounts: dict[str, Account], again_s: dict[str, float], options: arg
     torch = accounts.get(TORCH)
     base = torch if torch is not None else accounts[ONNXRUNTIME]
     exact = TORCH if torch is not None and torch.has_weights else ONNXRUNTIME
-    title = f"{options.bundle.name}, {processor()}, {options.threads} threads, medians of {options.runs}"
+    name = "full size" if options.full else options.bundle.name
+    title = f"{name}, {processor()}, {options.threads} threads, medians of {options.runs}"
     stages = list(base.seconds)
     table = Table("engine", "load s (again)", *(f"{stage} s" for stage in stages), "peak GB", "cosines", title=title)
     reference = accounts[exact].arrays if exact in accounts else None
     for engine, account in accounts.items():
         table.add_row(
-            account.name,
+            f"{account.name}, {FULL[engine]}" if options.full and FULL[engine] else account.name,
             f"{account.load_s:.2f} ({again_s[engine]:.2f})",
             *(_against(account.seconds[stage], base.seconds[stage]) for stage in stages),
             f"{account.peak_bytes / GB:.2f} ({account.peak_bytes / base.peak_bytes:.0%})",
@@ -228,11 +258,14 @@ def processor() -> str:
 
 def obey(options: argparse.Namespace) -> None:
     """Load one engine, then do what the lines on standard input say."""
-    bundle = open_bundle(options.bundle)
-    pixels = preprocess(load_image(PHOTO), bundle.manifest.vision.preprocessing)
+    if options.full:
+        pixels = full_size.pixels_of(PHOTO)
+    else:
+        bundle = open_bundle(options.bundle)
+        pixels = preprocess(load_image(PHOTO), bundle.manifest.vision.preprocessing)
     started_s = perf_counter()
     try:
-        encoder, has_weights = _opened(options.engine, bundle, options)
+        encoder, has_weights = _opened_full(options) if options.full else _opened(options.engine, bundle, options)
     except Gpt4RoiError as error:
         _say(refused=error.problem)
         return
@@ -263,18 +296,28 @@ def obey(options: argparse.Namespace) -> None:
 def _opened(engine: str, bundle: Bundle, options: argparse.Namespace) -> tuple[Encoder, bool]:
     backend, precision = engine.split()
     if backend == "torch":
-        return _torch(bundle, options.threads)
+        modules = modules_of(bundle)
+        return _torch(modules, options.threads), bool(modules[2])
     if backend == "openvino":
         settings = OpenVinoSettings(precision, options.threads, cache_folder=options.cache / "compiled")
         return OpenVinoEncoder(bundle, settings), True
     return open_encoder(bundle, VisionEngine("onnxruntime"), options.threads), True
 
 
-def _torch(bundle: Bundle, n_threads: int) -> tuple[Encoder, bool]:
+def _opened_full(options: argparse.Namespace) -> tuple[Encoder, bool]:
+    backend, precision = options.engine.split()
+    if backend == "torch":
+        return _torch((*full_size.modules(), True), options.threads), True
+    rounded = "bf16" if "bf16" in precision else "f32"
+    settings = OpenVinoSettings(rounded, options.threads)
+    return full_size.open_graphs(options.full, FULL[options.engine], backend, settings), True
+
+
+def _torch(modules: tuple, n_threads: int) -> Encoder:  # type: ignore[type-arg] - torch is imported in its child only
     import torch
 
     torch.set_num_threads(n_threads)
-    encode, regions, has_weights = modules_of(bundle)
+    encode, regions, has_weights = modules
 
     class TorchEncoder:
         """The modules as an Encoder."""
@@ -286,7 +329,7 @@ def _torch(bundle: Bundle, n_threads: int) -> tuple[Encoder, bool]:
                 image, *pyramid = encode(torch.tensor(pixels))
             return ImageFeatures(image.numpy(), tuple(level.numpy() for level in pyramid))
 
-        def embed_regions(self, pyramid: tuple[FeatureMap, ...], boxes: Boxes) -> RegionEmbeddings:
+        def embed_regions(self, pyramid: Pyramid, boxes: Boxes) -> RegionEmbeddings:
             with torch.inference_mode():
                 rows: RegionEmbeddings = regions(*map(torch.from_numpy, pyramid), torch.tensor(boxes)).numpy()
             return rows
@@ -294,7 +337,7 @@ def _torch(bundle: Bundle, n_threads: int) -> tuple[Encoder, bool]:
         def close(self) -> None:
             pass
 
-    return TorchEncoder(), has_weights
+    return TorchEncoder()
 
 
 def modules_of(bundle: Bundle):  # type: ignore[no-untyped-def] - torch is imported in its own child only
