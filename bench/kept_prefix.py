@@ -1,4 +1,4 @@
-"""Measures what it saves that an image's part of the prompt is kept, and that many regions are answered side by side.
+"""Measures what keeping an image's part of the prompt saves, on disk too, and answering many regions side by side.
 
     .venv/bin/python bench/kept_prefix.py                            # the embedded model
     .venv/bin/python bench/kept_prefix.py --bundle FOLDER --runs 3   # another one
@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
@@ -23,6 +24,7 @@ from rich.table import Table
 from gpt4roi_runtime import Box, Done, EngineSettings, LlamaCppSettings, Pipeline, Sampling, default_bundle, load_image
 from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.backends.processor import usable_cores
+from gpt4roi_runtime.image_store import ImageStore
 from gpt4roi_runtime.pipeline import EncodedImage
 
 SAMPLES = Path(__file__).resolve().parent.parent / "runtime" / "gpt4roi_runtime" / "samples"
@@ -46,6 +48,10 @@ class Timing:
         in_full_s: The same with the whole prompt computed for every box, as where nothing is kept.
         alone_per_s: Tokens a second of one answer.
         together_per_s: Tokens a second of 16 answers side by side, all together.
+        prefill_s: The image's part of the prompt, computed.
+        read_back_s: The same rows from a store on disk; the file is in the system's cache.
+        made_s: Encode and that prefill.
+        reopened_s: Both from the store.
     """
 
     cold_s: float
@@ -55,13 +61,20 @@ class Timing:
     in_full_s: float
     alone_per_s: float
     together_per_s: float
+    prefill_s: float
+    read_back_s: float
+    made_s: float
+    reopened_s: float
 
 
 class Bench:
     """An opened bundle and a photo with its boxes."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, store: ImageStore) -> None:
         self.pipeline = pipeline
+        self.storing = Pipeline(  # the same engines
+            pipeline.bundle, pipeline.encoder, pipeline.decoder, settings=pipeline.settings, store=store
+        )
         self.photo = load_image(PHOTO)
         self.mirrored: RgbImage = np.ascontiguousarray(self.photo[:, ::-1])
         self.other = pipeline.encode(self.mirrored)
@@ -88,7 +101,27 @@ class Bench:
             in_full_s=sum(self._in_full(image, box) for box in self.boxes[:in_full]) * N_BOXES / in_full,
             alone_per_s=statistics.median(per_s for _, per_s in one_by_one),
             together_per_s=together_per_s,
+            **self._stored(),
         )
+
+    def _stored(self) -> dict[str, float]:
+        """The image's rows made, put into the store unless they are there, and taken out of it."""
+        seconds: dict[str, float] = {}
+        for made, rows, pipeline in (
+            ("made_s", "prefill_s", self.pipeline),
+            ("", "", self.storing),
+            ("reopened_s", "read_back_s", self.storing),
+        ):
+            self.pipeline.prepare(self.other)
+            started_s = perf_counter()
+            image = pipeline.encode(self.photo)
+            encoded_s = perf_counter()
+            filled = pipeline.prepare(image)
+            ended_s = perf_counter()
+            if made:
+                assert (filled.n_computed == 0) is (pipeline is self.storing)  # noqa: S101 - else it is not the store's
+                seconds |= {made: ended_s - started_s, rows: ended_s - encoded_s}
+        return seconds
 
     def _first_token(self, encoded: Callable[[], EncodedImage]) -> tuple[EncodedImage, float]:
         started_s = perf_counter()
@@ -130,8 +163,9 @@ def main() -> None:
     options = parser.parse_args()
     language = LlamaCppSettings(n_threads=options.threads, context_length=options.context, kept_bytes=0)
     console = Console()
-    with Pipeline.open(options.bundle, EngineSettings(options.threads, language)) as pipeline:
-        bench = Bench(pipeline)
+    settings = EngineSettings(options.threads, language)
+    with TemporaryDirectory() as folder, Pipeline.open(options.bundle, settings) as pipeline:
+        bench = Bench(pipeline, ImageStore(Path(folder), on_note=console.print))
         runs = [bench.run(options.in_full) for _ in track(range(options.runs), "runs", console=console)]
     console.print(_table(runs, f"{options.bundle.name}, {platform.machine()}, {options.threads} threads"))
 
@@ -151,6 +185,8 @@ def _table(runs: Sequence[Timing], title: str) -> Table:
     row(f"{N_BOXES} boxes side by side", together, "one by one, nothing kept", [run.in_full_s for run in runs])
     rates = [run.together_per_s for run in runs], [run.alone_per_s for run in runs]
     row(f"decode of {N_BOXES} answers", rates[0], "of one", rates[1], rate=True)
+    row("image's rows from disk", [run.read_back_s for run in runs], "computed", [run.prefill_s for run in runs])
+    row("image reopened from disk", [run.reopened_s for run in runs], "encode and rows", [run.made_s for run in runs])
     return table
 
 

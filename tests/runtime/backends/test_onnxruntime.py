@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
-from gpt4roi_runtime.backends.onnx_graph import OnnxGraph, import_onnxruntime
+from gpt4roi_runtime.backends.onnx_graph import import_onnxruntime
 from gpt4roi_runtime.backends.onnxruntime import OnnxRuntimeEncoder
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
 from gpt4roi_runtime.errors import BundleError, EngineError, EngineMissingError
-from gpt4roi_runtime.vision.contract import GraphContract, TensorContract, encode_contract, regions_contract
+from gpt4roi_runtime.vision.contract import encode_contract, regions_contract
 from gpt4roi_runtime.vision.encoder import Encoder
 from tests.helpers.bundles import entry, manifest, write_fake_bundle
 from tests.helpers.tiny_graphs import (
