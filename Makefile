@@ -108,6 +108,7 @@ lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy bench/*.py
 	$(BIN)/lint-imports
 
 test: setup lint $(HEADERS) ## lint, types, import contracts and every test that needs no GPU

@@ -70,7 +70,7 @@ def be_the_app() -> None:
     from gpt4roi_runtime.__main__ import main as gpt4roi
 
     moments: dict[str, float] = {}
-    app.Window = watched(moments)  # type: ignore[misc]
+    vars(app)["Window"] = watched(moments)
     sys.argv[1:] = ["app"]
     try:
         gpt4roi()

@@ -24,8 +24,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any, TypeAlias
 
 import full_size
 import numpy as np
@@ -35,7 +37,7 @@ from rich.table import Table
 from gpt4roi_runtime import default_bundle, load_image, open_bundle
 from gpt4roi_runtime.arrays import Boxes, PixelValues, RegionEmbeddings
 from gpt4roi_runtime.backends.openvino import OpenVinoEncoder
-from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
+from gpt4roi_runtime.backends.openvino_settings import OpenVinoPrecision, OpenVinoSettings
 from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.backends.vision_engines import open_encoder
 from gpt4roi_runtime.backends.vision_settings import VisionEngine
@@ -64,6 +66,8 @@ FULL = {
 }
 """At full size: the engine, and the format of its graphs."""
 GB = 1e9
+Modules: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], bool]
+"""Torch modules of both graphs, and whether they have the bundle's own weights; torch is imported in one child only."""
 
 
 @dataclass
@@ -283,7 +287,7 @@ def obey(options: argparse.Namespace) -> None:
             _say(s=_seconds(lambda: encoder.encode(pixels)))
         elif word == "regions":
             boxes = some_boxes(int(rest))
-            _say(s=_seconds(lambda boxes=boxes, seen=seen: encoder.embed_regions(seen.pyramid, boxes)))
+            _say(s=_seconds(partial(encoder.embed_regions, seen.pyramid, boxes)))
         else:
             np.savez(
                 rest,
@@ -297,9 +301,10 @@ def _opened(engine: str, bundle: Bundle, options: argparse.Namespace) -> tuple[E
     backend, precision = engine.split()
     if backend == "torch":
         modules = modules_of(bundle)
-        return _torch(modules, options.threads), bool(modules[2])
+        return _torch(modules, options.threads), modules[2]
     if backend == "openvino":
-        settings = OpenVinoSettings(precision, options.threads, cache_folder=options.cache / "compiled")
+        rounded: OpenVinoPrecision = "bf16" if precision == "bf16" else "f32"
+        settings = OpenVinoSettings(rounded, options.threads, cache_folder=options.cache / "compiled")
         return OpenVinoEncoder(bundle, settings), True
     return open_encoder(bundle, VisionEngine("onnxruntime"), options.threads), True
 
@@ -308,12 +313,12 @@ def _opened_full(options: argparse.Namespace) -> tuple[Encoder, bool]:
     backend, precision = options.engine.split()
     if backend == "torch":
         return _torch((*full_size.modules(), True), options.threads), True
-    rounded = "bf16" if "bf16" in precision else "f32"
+    rounded: OpenVinoPrecision = "bf16" if "bf16" in precision else "f32"
     settings = OpenVinoSettings(rounded, options.threads)
     return full_size.open_graphs(options.full, FULL[options.engine], backend, settings), True
 
 
-def _torch(modules: tuple, n_threads: int) -> Encoder:  # type: ignore[type-arg] - torch is imported in its child only
+def _torch(modules: Modules, n_threads: int) -> Encoder:
     import torch
 
     torch.set_num_threads(n_threads)
@@ -340,7 +345,7 @@ def _torch(modules: tuple, n_threads: int) -> Encoder:  # type: ignore[type-arg]
     return TorchEncoder()
 
 
-def modules_of(bundle: Bundle):  # type: ignore[no-untyped-def] - torch is imported in its own child only
+def modules_of(bundle: Bundle) -> Modules:
     """Both modules, and whether they have the bundle's own weights."""
     import onnx
     import torch
@@ -366,7 +371,7 @@ def modules_of(bundle: Bundle):  # type: ignore[no-untyped-def] - torch is impor
     if width != VisionSizes().width:
         sys.exit(f"the modules of a bundle {width} channels wide are not known here; use the embedded one or GPT4RoI's")
     sizes = VisionSizes(embedding_length=bundle.manifest.language.embedding_length)
-    modules = []
+    modules: list[torch.nn.Module] = []
     complete = True
     for kind, structure, path in (
         (EncodeGraph, encode_structure, files[0]),
@@ -392,7 +397,8 @@ def modules_of(bundle: Bundle):  # type: ignore[no-untyped-def] - torch is impor
             parent, _, last = name.rpartition(".")
             module.get_submodule(parent).register_buffer(last, buffer, persistent=False)
         modules.append(module)
-    return (*modules, complete)
+    encode, regions = modules
+    return encode, regions, complete
 
 
 def _unused(name: str) -> bool:

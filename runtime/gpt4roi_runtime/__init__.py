@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from gpt4roi_runtime.image_store import ImageStore
     from gpt4roi_runtime.llm.decoder import Sampling
     from gpt4roi_runtime.overlay import draw_regions, region_colour, save_overlay
-    from gpt4roi_runtime.pipeline import EncodedImage, Pipeline, Proposer
+    from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
     from gpt4roi_runtime.prompt import Turn
+    from gpt4roi_runtime.proposing import Proposer
     from gpt4roi_runtime.verification import Check, verify_bundle
     from gpt4roi_runtime.vision.proposals import Proposal
     from gpt4roi_runtime.worker.client import WorkerImage, WorkerPipeline
@@ -78,8 +79,9 @@ _HOMES = {
     "image_store": ("ImageStore",),
     "llm.decoder": ("Sampling",),
     "overlay": ("draw_regions", "region_colour", "save_overlay"),
-    "pipeline": ("EncodedImage", "Pipeline", "Proposer"),
+    "pipeline": ("EncodedImage", "Pipeline"),
     "prompt": ("Turn",),
+    "proposing": ("Proposer",),
     "verification": ("Check", "verify_bundle"),
     "vision.proposals": ("Proposal",),
     "worker.client": ("WorkerImage", "WorkerPipeline"),

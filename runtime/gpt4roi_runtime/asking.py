@@ -209,6 +209,10 @@ class Asker:
         """The prompt for a person's eye."""
         return as_text(request.chunks, self._manifest.vision.n_image_rows)
 
+    def done(self, writing: "Writing", n_kept_rows: int, seconds: dict[str, float]) -> Done:
+        """The account of an answer that has ended; ``n_kept_rows`` of its prompt were not computed for it."""
+        return writing.done(self.prompt_text(writing.request), self._decoder.info.context_length, n_kept_rows, seconds)
+
     def _rows(
         self,
         image: EncodedImage,
@@ -313,15 +317,16 @@ class Asker:
 class Writing:
     """An answer as it is written: its text so far, its tokens, and the account of it.
 
-    Args:
+    Attributes:
         request: What is answered.
-        bundle: Of the model that answers.
+        parts: The text so far.
+        n_tokens: How many were fed.
     """
 
     def __init__(self, request: Request, bundle: Bundle) -> None:
         prompt = bundle.manifest.prompt
         begun = prompt.lead_writer == "runtime" and bool(prompt.answer_lead)
-        self._request = request
+        self.request = request
         self._text = AnswerText(
             stop=prompt.stop, lead=prompt.answer_lead if prompt.lead_writer == "model" else "", begun=begun
         )
@@ -347,7 +352,7 @@ class Writing:
 
     def done(self, prompt_text: str, context_length: int, n_kept_rows: int, seconds: dict[str, float]) -> Done:
         """The account of a finished answer."""
-        request, answer = self._request, "".join(self.parts)
+        request, answer = self.request, "".join(self.parts)
         return Done(
             answer=answer,
             stop_reason=self._stop_reason(context_length),
@@ -368,6 +373,6 @@ class Writing:
     def _stop_reason(self, context_length: int) -> StopReason:
         if self.stopped:
             return "stop_text"
-        if self.n_tokens >= self._request.max_tokens:
+        if self.n_tokens >= self.request.max_tokens:
             return "max_tokens"
-        return "context_full" if self._request.n_rows + self.n_tokens > context_length else "end"
+        return "context_full" if self.request.n_rows + self.n_tokens > context_length else "end"

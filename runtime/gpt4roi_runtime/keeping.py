@@ -15,6 +15,7 @@ from gpt4roi_runtime.backends.processor import processor_features, usable_cores
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.image_store import ImageStore, Label
 from gpt4roi_runtime.llm.decoder import Decoder, PrefixFacts, WritesPrefixes
+from gpt4roi_runtime.timing import Stopwatch
 from gpt4roi_runtime.vision.contract import feature_shapes, features_bytes
 from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures
 
@@ -75,17 +76,23 @@ class ImageKeeper:
         if state is not None and not self.decoder.read_prefix(prefix, state):
             self.store.refuse(label, "the language engine does not take it")
 
-    def keep_prefix(self, prefix: EmbeddingRows) -> None:
-        """Put a prefix that lies in the KV cache into the store, unless it is there already."""
+    def keep_prefix(self, prefix: EmbeddingRows, watch: Stopwatch) -> None:
+        """Put a prefix that lies in the KV cache into the store, unless it is there already.
+
+        Args:
+            prefix: Its rows.
+            watch: Told what it took, where there is a store.
+        """
         if self.store is None or len(prefix) == 0 or not isinstance(self.decoder, WritesPrefixes):
             return
-        facts = self.decoder.prefix_facts(prefix)
-        label = self._prefix_label(facts)
-        if not facts.is_there or self.store.holds(label):
-            return
-        state = self.decoder.write_prefix(prefix)
-        if state is not None:
-            self.store.put(label, [state])
+        with watch.measure("keep"):
+            facts = self.decoder.prefix_facts(prefix)
+            label = self._prefix_label(facts)
+            if not facts.is_there or self.store.holds(label):
+                return
+            state = self.decoder.write_prefix(prefix)
+            if state is not None:
+                self.store.put(label, [state])
 
     def _features_label(self, image_key: str) -> Label:
         """The last bits depend on the kernels for this machine, and on how many threads share a sum."""

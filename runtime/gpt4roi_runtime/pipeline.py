@@ -5,95 +5,28 @@ Decides order and nothing else: pixels, graphs, prompts and tokens are other roo
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 
-from gpt4roi_runtime.arrays import EmbeddingRows, RegionEmbeddings, RgbImage
+from gpt4roi_runtime.arrays import RegionEmbeddings, RgbImage
 from gpt4roi_runtime.asking import Asker, Request, Writing, image_key
 from gpt4roi_runtime.asking import EncodedImage as EncodedImage
-from gpt4roi_runtime.backends.load import EngineSettings, detector_of, load_detector, load_engines
+from gpt4roi_runtime.backends.load import EngineSettings, load_engines
 from gpt4roi_runtime.bundle.folder import Bundle, open_bundle
 from gpt4roi_runtime.choosing import Chooser, ClosedRequest
-from gpt4roi_runtime.events import Chosen, Done, Event, RegionAnswer, TextDelta
+from gpt4roi_runtime.events import Chosen, Event, RegionAnswer, TextDelta
 from gpt4roi_runtime.geometry import Box, normalise
 from gpt4roi_runtime.image_store import ImageStore
 from gpt4roi_runtime.keeping import ImageKeeper
 from gpt4roi_runtime.llm.decoder import CancelCheck, Decoder, Prefilled, Sampling, check_n_top
 from gpt4roi_runtime.prompt import Turn
+from gpt4roi_runtime.proposing import Proposer
+from gpt4roi_runtime.side_by_side import SideBySide
 from gpt4roi_runtime.timing import Stopwatch
-from gpt4roi_runtime.vision.detector import Detector
 from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures
 from gpt4roi_runtime.vision.preprocess import preprocess
-from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES, Proposal, check_settings, propose
-
-
-class Proposer(AbstractContextManager["Proposer"]):
-    """A bundle's detector alone, loaded without the rest of the model: use it as a context manager, or ``close`` it.
-
-    Attributes:
-        bundle: What was opened.
-        detector: The detecting engine.
-        load_s: Wall-clock seconds of checking and loading.
-    """
-
-    def __init__(self, bundle: Bundle, detector: Detector, load_s: float = 0.0) -> None:
-        self.bundle = bundle
-        self.detector = detector
-        self.load_s = load_s
-
-    @classmethod
-    def open(cls, folder: Path, settings: EngineSettings | None = None) -> "Proposer":
-        """Check the detector of the bundle at ``folder``, hash included, and load it.
-
-        Raises:
-            BundleError: The folder is not a bundle, has no detector, or is not what its manifest says.
-            EngineError: The engine is missing or fails.
-        """
-        return cls.of_bundle(open_bundle(folder), settings or EngineSettings())
-
-    @classmethod
-    def of_bundle(cls, bundle: Bundle, settings: EngineSettings) -> "Proposer":
-        """The same for a bundle whose manifest was read."""
-        started_s = perf_counter()
-        return cls(bundle, load_detector(bundle, settings), perf_counter() - started_s)
-
-    def propose(
-        self, image: RgbImage, *, threshold: float | None = None, max_boxes: int = DEFAULT_MAX_BOXES
-    ) -> tuple[Proposal, ...]:
-        """Find boxes worth a question; see ``Pipeline.propose``."""
-        how = detector_of(self.bundle)
-        return propose(image, self.detector, how, threshold=threshold, max_boxes=max_boxes)
-
-    def close(self) -> None:
-        """Free the engine; closing twice is harmless."""
-        self.detector.close()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """One of many answers.
-
-    Attributes:
-        writing: What there is of it.
-        seconds: Of what came before its first token.
-        started_s: When its first token was asked for.
-    """
-
-    writing: Writing
-    seconds: dict[str, float]
-    started_s: float
-
-    def seconds_now(self) -> dict[str, float]:
-        """All of it, when it has ended."""
-        return {**self.seconds, "decode": perf_counter() - self.started_s}
+from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES, Proposal, check_settings
 
 
 class Pipeline(AbstractContextManager["Pipeline"]):
@@ -129,6 +62,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self._asker = Asker(bundle, decoder)
         self._chooser = Chooser(self._asker, bundle.manifest.prompt, decoder.info.context_length)
         self._keeper = ImageKeeper(store, bundle, encoder, decoder, self.settings.vision_threads)
+        self._side_by_side = SideBySide(bundle, decoder, self._asker, self._keeper, self._region_embeddings)
         self._proposer: Proposer | None = None
 
     @classmethod
@@ -220,7 +154,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         prefix = self._asker.prefix_rows(image)
         self._keeper.bring_back_prefix(prefix)
         filled = self.decoder.prepare(prefix, cancel)
-        self._keeper.keep_prefix(prefix)
+        self._keeper.keep_prefix(prefix, Stopwatch())
         return filled
 
     def ask(
@@ -344,7 +278,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             return iter(())
         normalise(dict(enumerate(boxes, start=1)), image.width_px, image.height_px)
         one = self._asker.request(image, question, {1: boxes[0]}, sampling=sampling, max_tokens=max_tokens)
-        return self._answer_each([replace(one, regions={1: box}) for box in boxes], cancel)
+        return self._side_by_side.answers(one, boxes, cancel)
 
     def close(self) -> None:
         """Free all engines; closing twice is harmless."""
@@ -368,7 +302,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         with watch.measure("score"):
             self._keeper.bring_back_prefix(rows[: request.n_prefix])
             scores = self.decoder.score(rows, closed.texts, cancel, request.n_prefix)
-        self._keep_prefix(rows[: request.n_prefix], watch)
+        self._keeper.keep_prefix(rows[: request.n_prefix], watch)
         return self._chooser.chosen(closed, scores, watch.seconds)
 
     def _answer(self, request: Request, asked_s: float, n_top: int | None, cancel: CancelCheck) -> Iterator[Event]:
@@ -396,66 +330,8 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         if delta := writing.finish():
             yield TextDelta(delta)
         watch.add("decode", perf_counter() - decode_started_s)
-        self._keep_prefix(rows[: request.n_prefix], watch)
-        yield self._done(writing, request, filled.n_kept, watch.seconds)
-
-    def _answer_each(self, requests: Sequence[Request], cancel: CancelCheck) -> Iterator[RegionAnswer]:
-        """The order of many answers: regions, shared rows and tails, prefill, and as many answers at once as fit.
-
-        Whoever waits takes the place of whoever has ended.
-        """
-        one, size = requests[0], self._group_size(requests[0])
-        tails = self._tails(requests, size)
-        first = list(islice(tails, size))
-        shared = self._asker.rows(one, {}, 0, one.first_region)
-        watch = Stopwatch()
-        with watch.measure("prefill"):
-            self._keeper.bring_back_prefix(shared[: one.n_prefix])
-            filled = self.decoder.prefill_each(shared, [tail for tail, _ in first], cancel, one.n_prefix)
-        begun: list[_Begun] = []
-
-        def begin(seconds: dict[str, float]) -> None:
-            begun.append(_Begun(Writing(requests[len(begun)], self.bundle), seconds, perf_counter()))
-
-        def waiting() -> Iterator[EmbeddingRows]:
-            for tail, seconds in tails:
-                begin(seconds)
-                yield tail
-
-        for _, seconds in first:
-            begin({**seconds, **watch.seconds})
-        steps = self.decoder.decode_each(
-            one.sampling, one.max_tokens, cancel, lambda index: begun[index].writing.stopped, waiting()
-        )
-        with closing(steps):
-            for step in steps:
-                writing = begun[step.answer].writing
-                if step.token is not None:
-                    writing.feed(step.token)
-                if step.token is None or writing.stopped:
-                    writing.finish()
-                    request, n_kept = requests[step.answer], len(shared) if step.answer else filled.n_kept
-                    done = self._done(writing, request, n_kept, begun[step.answer].seconds_now())
-                    yield RegionAnswer(step.answer, request.regions[1], done)
-        self._keep_prefix(shared[: one.n_prefix], watch)
-
-    def _tails(self, requests: Sequence[Request], size: int) -> Iterator[tuple[EmbeddingRows, dict[str, float]]]:
-        """What follows the shared rows for every box, ``size`` boxes in a run of the region graph; and its seconds."""
-        for first in range(0, len(requests), size):
-            some, watch = requests[first : first + size], Stopwatch()
-            with watch.measure("regions"):
-                boxes = {index: request.regions[1] for index, request in enumerate(some)}
-                regions = self._region_embeddings(some[0].image, boxes)
-            with watch.measure("rows"):
-                tails = [self._asker.rows(some[0], {1: regions[index]}, some[0].first_region) for index in boxes]
-            yield from ((tail, watch.seconds) for tail in tails)
-
-    def _group_size(self, request: Request) -> int:
-        """Boxes whose answers certainly fit the context side by side; one fits as well as ``ask`` would."""
-        n_shared = sum(self._asker.counts(request)[: request.first_region])
-        each = request.n_rows - n_shared + request.max_tokens
-        room = (self.decoder.info.context_length - n_shared) // each
-        return max(1, min(room, self.decoder.info.max_answers, self.bundle.manifest.vision.max_regions))
+        self._keeper.keep_prefix(rows[: request.n_prefix], watch)
+        yield self._asker.done(writing, filled.n_kept, watch.seconds)
 
     def _stored_features(self, key: str, watch: Stopwatch) -> ImageFeatures | None:
         """What the store has of an image; time is only booked where it has."""
@@ -464,16 +340,6 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         if features is not None:
             watch.add("reopen", perf_counter() - started_s)
         return features
-
-    def _keep_prefix(self, prefix: EmbeddingRows, watch: Stopwatch) -> None:
-        """When the answer is there: nobody shall wait for the disk before."""
-        if self.store is not None:
-            with watch.measure("keep"):
-                self._keeper.keep_prefix(prefix)
-
-    def _done(self, writing: Writing, request: Request, n_kept_rows: int, seconds: dict[str, float]) -> Done:
-        context_length = self.decoder.info.context_length
-        return writing.done(self._asker.prompt_text(request), context_length, n_kept_rows, seconds)
 
     def _region_embeddings(self, image: EncodedImage, regions: Mapping[int, Box]) -> dict[int, RegionEmbeddings]:
         """Every region's rows, ``[1 k d]``, by its number; one run of the graph for all."""

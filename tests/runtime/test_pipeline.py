@@ -35,8 +35,9 @@ from gpt4roi_runtime.errors import (
 from gpt4roi_runtime.events import Done, Event, RegionAnswer, TextDelta
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.llm.decoder import Prefilled, Sampling
-from gpt4roi_runtime.pipeline import EncodedImage, Pipeline, Proposer
+from gpt4roi_runtime.pipeline import EncodedImage, Pipeline
 from gpt4roi_runtime.prompt import Turn
+from gpt4roi_runtime.proposing import Proposer
 from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.fakes import FakeDecoder, FakeEncoder
 

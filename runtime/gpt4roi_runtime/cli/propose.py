@@ -18,7 +18,7 @@ from gpt4roi_runtime.cli.console import bundle_option, busy, plain, reports_erro
 from gpt4roi_runtime.geometry import Box
 from gpt4roi_runtime.image import DEFAULT_MAX_PIXELS, load_image
 from gpt4roi_runtime.overlay import check_overlay_path, save_overlay
-from gpt4roi_runtime.pipeline import Proposer
+from gpt4roi_runtime.proposing import Proposer
 from gpt4roi_runtime.timing import Stopwatch
 from gpt4roi_runtime.vision.proposals import DEFAULT_MAX_BOXES, Proposal, check_settings
 
