@@ -5,11 +5,13 @@ Both have the same face. What a test without a GPU cannot have is behind ``Loade
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from gpt4roi_runtime.backends.tensorrt_kernels import KeptKernels
 from gpt4roi_runtime.bundle.plans import PlanEngine
 from gpt4roi_runtime.errors import EngineError, EngineMissingError
 
@@ -131,8 +133,13 @@ class TensorRt:
         except Exception as error:  # its exceptions share no base but Exception
             raise EngineError(f"{library} does not start: {self.reason(error)}", _ADVICE) from error
 
-    def load(self, content: bytearray, what: str) -> "TensorRtPlan":
+    def load(self, content: bytearray, what: str, kernels: KeptKernels | None = None) -> "TensorRtPlan":
         """A plan from its bytes, which must be trusted: they are code.
+
+        Args:
+            content: The bytes.
+            what: Its name, for people.
+            kernels: Where TensorRT for RTX keeps what it compiles for this plan; ``None`` keeps nothing.
 
         Raises:
             EngineError: It is refused.
@@ -144,7 +151,7 @@ class TensorRt:
             raise EngineError(f"{self.library} refuses {what}: {self.reason(error)}", _AGAIN) from error
         if engine is None:
             raise EngineError(f"{self.library} refuses {what}: {self.reason()}", _AGAIN)
-        return TensorRtPlan(self, engine, what)
+        return TensorRtPlan(self, engine, what, kernels)
 
     def reason(self, error: Exception | None = None) -> str:
         """What it said last, or the error's own words."""
@@ -163,10 +170,11 @@ class TensorRt:
 class TensorRtPlan:
     """LoadedPlan of a real engine."""
 
-    def __init__(self, runtime: TensorRt, engine: Any, what: str) -> None:
+    def __init__(self, runtime: TensorRt, engine: Any, what: str, kernels: KeptKernels | None = None) -> None:
         self._runtime = runtime
         self._engine: Any = engine
         self._what = what
+        self._kernels = kernels
         self._contexts: list[TensorRtContext] = []
         self._compiled: Any = None
         trt = runtime.library.module
@@ -198,11 +206,25 @@ class TensorRtPlan:
 
     def close(self) -> None:
         """See LoadedPlan."""
+        self.keep_kernels()
         for context in self._contexts:
             context.close()
         self._contexts.clear()
         self._compiled = None
         self._engine = None
+
+    def keep_kernels(self) -> None:
+        """Write down what was compiled so far, where the engine compiles where it runs."""
+        if self._compiled is None or self._kernels is None:
+            return
+        with suppress(Exception):  # its exceptions share no base but Exception; without, they are compiled again
+            if (serialized := self._compiled.serialize()) is not None:
+                self._kernels.write(bytes(serialized))
+
+    def _bring_kernels(self) -> None:
+        if self._kernels is not None and (kept := self._kernels.read()):
+            with suppress(Exception):  # as above; it says no to those of another GPU or version, and has none then
+                self._compiled.deserialize(kept)
 
     def _made(self) -> Any:
         trt = self._runtime.library.module
@@ -216,6 +238,7 @@ class TensorRtPlan:
         config.dynamic_shapes_kernel_specialization_strategy = specialise.EAGER  # a recording keeps what it met
         if self._compiled is None:
             self._compiled = config.create_runtime_cache()
+            self._bring_kernels()
         config.set_runtime_cache(self._compiled)  # what one context compiled, the next one need not
         return self._engine.create_execution_context(config)
 

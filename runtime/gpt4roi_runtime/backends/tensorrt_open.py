@@ -14,6 +14,7 @@ from gpt4roi_runtime.backends.cuda_driver import INSTALL as INSTALL_BINDINGS
 from gpt4roi_runtime.backends.cuda_driver import CudaBindings
 from gpt4roi_runtime.backends.distributions import installed
 from gpt4roi_runtime.backends.tensorrt import PlanHalf, TensorRtEncoder
+from gpt4roi_runtime.backends.tensorrt_kernels import KeptKernels
 from gpt4roi_runtime.backends.tensorrt_library import (
     NAMES,
     TensorRt,
@@ -110,19 +111,19 @@ def open_tensorrt(bundle: Bundle, engine: PlanEngine, folder: Path | None = None
     words = f"{found.library} ({found.device.name}, {found.regions.record.key.precision})"
     with ExitStack() as undo:
         undo.callback(runtime.close)
-        encode = _half(runtime, found.encode)
-        undo.callback(encode.plan.close)
-        regions = _half(runtime, found.regions)
-        undo.callback(regions.plan.close)
-        encoder = TensorRtEncoder(bundle.manifest, words, encode, regions, driver, on_close=runtime.close)
+        plans = []
+        for plan in (found.encode, found.regions):
+            kernels = KeptKernels.of(plan, found.device.compute_capability)
+            plans.append(runtime.load(checked_content(plan), plan.path.name, kernels))
+            undo.callback(plans[-1].close)
+        halves = (PlanHalf(found.encode.record, plans[0]), PlanHalf(found.regions.record, plans[1]))
+        encoder = TensorRtEncoder(bundle.manifest, words, *halves, driver, on_close=runtime.close)
         undo.callback(encoder.close)
         encoder.warm_up()
+        for loaded in plans:
+            loaded.keep_kernels()
         undo.pop_all()
     return encoder
-
-
-def _half(runtime: TensorRt, plan: Plan) -> PlanHalf:
-    return PlanHalf(plan.record, runtime.load(checked_content(plan), plan.path.name))
 
 
 def _plugin_of(plan: Plan) -> Path | None:

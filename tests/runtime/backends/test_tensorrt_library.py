@@ -7,15 +7,35 @@ from typing import Any
 
 import pytest
 
+from gpt4roi_runtime.backends import tensorrt_kernels
 from gpt4roi_runtime.backends.cuda_driver import CudaBindings, CudaDriver
+from gpt4roi_runtime.backends.tensorrt_kernels import KeptKernels
 from gpt4roi_runtime.backends.tensorrt_library import (
     LoadedPlan,
     PlanContext,
     TensorRt,
     TensorRtLibrary,
+    TensorRtPlan,
     import_tensorrt,
 )
 from gpt4roi_runtime.errors import EngineError, EngineMissingError
+
+
+class FakeCompiled:
+    """``IRuntimeCache``: holds what it was given, and one kernel more for every context."""
+
+    def __init__(self, trt: "FakeTensorRt", log: Any) -> None:
+        self.trt, self.log, self.content = trt, log, b""
+
+    def deserialize(self, content: bytes) -> bool:
+        taken: bool = self.trt.answer("bring", len(content), log=self.log)
+        if taken:
+            self.content = content
+        return taken
+
+    def serialize(self) -> memoryview | None:
+        written: memoryview | None = self.trt.answer("keep", log=self.log, value=memoryview(self.content))
+        return written
 
 
 class FakeTensorRt:
@@ -68,6 +88,12 @@ class FakeEngine:
 
     def __init__(self, trt: FakeTensorRt, log: Any) -> None:
         self.trt, self.log = trt, log
+        self.compiled = FakeCompiled(trt, log)
+
+    def _kept_in(self, cache: FakeCompiled) -> None:
+        assert cache is self.compiled
+        self.trt.asked.append(("kept in it",))
+        cache.content += b"kernel "
 
     def get_engine_stat(self, which: str) -> int:
         return {"weights": 77}[which]
@@ -78,8 +104,8 @@ class FakeEngine:
     def create_runtime_config(self) -> Any:
         return SimpleNamespace(
             set_execution_context_allocation_strategy=lambda how: self.trt.asked.append(("how", how)),
-            create_runtime_cache=lambda: self.trt.answer("cache", log=self.log, value="compiled"),
-            set_runtime_cache=lambda cache: self.trt.asked.append(("kept in", cache)),
+            create_runtime_cache=lambda: self.trt.answer("cache", log=self.log, value=self.compiled),
+            set_runtime_cache=self._kept_in,
         )
 
     def create_execution_context(self, how: Any) -> Any:
@@ -120,7 +146,7 @@ def test_a_plan_is_loaded_and_run_in_the_memory_that_it_is_given() -> None:
         ("load", 10),
         ("how", "ours"),
         ("cache",),
-        ("kept in", "compiled"),
+        ("kept in it",),
         ("config", "off", "eager"),
         ("context",),
         ("set_device_memory", 0x1000, 4096),
@@ -136,7 +162,77 @@ def test_what_one_context_compiled_is_there_for_the_next() -> None:
     for _ in range(3):
         plan.new_context(1)
     assert trt.asked.count(("cache",)) == 1
-    assert trt.asked.count(("kept in", "compiled")) == 3
+    assert trt.asked.count(("kept in it",)) == 3
+
+
+def _kept(folder: Path, plan_sha256: str = "a" * 64) -> KeptKernels:
+    return KeptKernels(folder / "regions-sm89.kernels", plan_sha256)
+
+
+def _opened(trt: FakeTensorRt, kernels: KeptKernels) -> TensorRtPlan:
+    plan = _runtime(trt).load(bytearray(10), "a.plan", kernels)
+    plan.new_context(1)
+    return plan
+
+
+def test_what_was_compiled_is_there_at_the_next_start(tmp_path: Path) -> None:
+    first, second = FakeTensorRt(is_rtx=True), FakeTensorRt(is_rtx=True)
+    _opened(first, _kept(tmp_path)).close()
+    assert "bring" not in {call[0] for call in first.asked}
+    plan = _opened(second, _kept(tmp_path))
+    assert ("bring", len(b"kernel ")) in second.asked
+    plan.keep_kernels()
+    assert _kept(tmp_path).read() == b"kernel kernel "
+    plan.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["regions-sm89.kernels"]
+
+
+def test_kernels_are_written_before_their_contexts_are_gone_and_once(tmp_path: Path) -> None:
+    trt, kernels = FakeTensorRt(is_rtx=True), _kept(tmp_path)
+    plan = _opened(trt, kernels)
+    plan.close()
+    plan.close()
+    assert trt.asked.count(("keep",)) == 1
+    again = _kept(tmp_path)
+    assert again.read() == b"kernel "
+    kernels.path.unlink()
+    again.write(b"kernel ")  # nothing new since it was read
+    assert not kernels.path.exists()
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["says no", "raises"])
+@pytest.mark.parametrize("call", ["bring", "keep"])
+def test_kernels_that_are_refused_are_compiled_again(tmp_path: Path, call: str, *, raises: bool) -> None:
+    _kept(tmp_path).write(b"of another GPU")
+    _opened(FakeTensorRt(is_rtx=True, refuse=call, raises=raises), _kept(tmp_path)).close()
+    assert _kept(tmp_path).read() == (b"kernel " if call == "bring" else b"of another GPU")
+
+
+def test_kernels_of_another_plan_damaged_or_out_of_reach_are_none(tmp_path: Path) -> None:
+    kernels = _kept(tmp_path)
+    assert kernels.read() == b""
+    kernels.write(b"kernels")
+    assert _kept(tmp_path, "b" * 64).read() == b""
+    whole = kernels.path.read_bytes()
+    for damaged in (b"", whole[:-1], whole + b"s", b"x" + whole[1:]):
+        kernels.path.write_bytes(damaged)
+        assert _kept(tmp_path).read() == b""
+    kernels.path.unlink()
+    kernels.path.mkdir()
+    assert kernels.read() == b""
+    kernels.write(b"kernels")  # cannot be written, and nobody hears of it
+    nowhere = KeptKernels(tmp_path / "none" / "a.kernels", "a" * 64)
+    nowhere.write(b"kernels")
+    assert not nowhere.path.exists()
+
+
+def test_too_many_kernels_are_neither_read_nor_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _kept(tmp_path).write(b"kernels")
+    monkeypatch.setattr(tensorrt_kernels, "MOST_BYTES", len(b"kernels") - 1)
+    assert _kept(tmp_path).read() == b""
+    _kept(tmp_path).path.unlink()
+    _kept(tmp_path).write(b"kernels")
+    assert not _kept(tmp_path).path.exists()
 
 
 def test_the_full_tensorrt_has_no_settings_for_kernels() -> None:
