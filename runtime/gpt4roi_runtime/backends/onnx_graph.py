@@ -1,6 +1,7 @@
 """One ONNX graph in ONNX Runtime, held to a contract; does not know what the graph is for."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,8 @@ class OnnxGraph:
             EngineError: The engine failed, or an output has another shape than promised.
             NumericError: An output holds NaN or infinity.
         """
-        try:
+        with _translated():
             outputs: list[npt.NDArray[np.float32]] = self._session.run(None, feeds)
-        except Exception as error:  # its exceptions share no base but Exception
-            raise EngineError(
-                f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
-            ) from error
         check_outputs(self._contract, feeds, outputs)
         return outputs
 
@@ -136,7 +133,7 @@ class OnnxGraph:
             EngineError: The engine failed, or an output has another shape than promised.
             NumericError: An array holds NaN or infinity.
         """
-        try:
+        with _translated():
             binding = self._session.io_binding()
             for name, values in feeds.items():
                 if isinstance(values, np.ndarray):
@@ -150,10 +147,6 @@ class OnnxGraph:
                 value if promised.name in kept else value.numpy()
                 for promised, value in zip(self._contract.outputs, binding.get_outputs(), strict=True)
             ]
-        except Exception as error:  # its exceptions share no base but Exception
-            raise EngineError(
-                f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
-            ) from error
         self._check(feeds, found, kept)
         return found
 
@@ -163,12 +156,8 @@ class OnnxGraph:
         Raises:
             EngineError: There is no room.
         """
-        try:
+        with _translated():
             return import_onnxruntime().OrtValue.ortvalue_from_numpy(values, self._device, 0)
-        except Exception as error:  # its exceptions share no base but Exception
-            raise EngineError(
-                f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
-            ) from error
 
     def _check(self, feeds: Mapping[str, Any], found: Sequence[Any], kept: Collection[str]) -> None:
         arrays = {name: values for name, values in feeds.items() if isinstance(values, np.ndarray)}
@@ -211,6 +200,17 @@ def _session(ort: Any, path: Path, n_threads: int, provider: OnnxProvider, *, le
             "`gpt4roi doctor` says what is there.",
         )
     return session
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Whatever fails inside is the engine's failure."""
+    try:
+        yield
+    except Exception as error:  # its exceptions share no base but Exception
+        raise EngineError(
+            f"ONNX Runtime failed: {_first_line(error)}", "`gpt4roi doctor` shows the machine."
+        ) from error
 
 
 def _found(tensors: Sequence[Any]) -> list[FoundTensor]:
