@@ -80,7 +80,9 @@ def certify(bundle: Bundle, checkpoint: Checkpoint, photo: Path | None, progress
         check_file(bundle, entry)
     seen = photo or PHOTO
     progress("looking at the photo in torch and in the graphs", 0.1)
-    vision = check_vision(checkpoint.vision, bundle.folder, _precision(bundle), seen, BOXES, engines_here())
+    vision = check_vision(
+        checkpoint.vision, bundle.folder, _precision(bundle), seen, BOXES, engines_here(bundle.folder)
+    )
     progress("loading the language model", 0.4)
     gguf = bundle.path_of(bundle.manifest.language.gguf)
     FirstRun().check(gguf, bundle.manifest.language.gguf.sha256)

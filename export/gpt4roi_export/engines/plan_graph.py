@@ -14,8 +14,10 @@ from gpt4roi_export.vision_graphs.external import stored_bytes, write_graph
 from gpt4roi_export.vision_graphs.float16 import ISLANDS, to_float16
 from gpt4roi_export.vision_graphs.fused_roi_align import with_pyramid_roi_align
 from gpt4roi_export.vision_graphs.plain_roi_align import without_roi_align
+from gpt4roi_export.vision_graphs.winograd import needs_full_precision
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.bundle.plans import Layout, PlanGraph, PlanPrecision, PlanTensor
+from gpt4roi_runtime.errors import BundleError
 from gpt4roi_runtime.vision.contract import TensorContract, encode_contract, pyramid_name, regions_contract
 
 PLAN_ISLANDS = ISLANDS | {"Exp", "Log", "LogSoftmax", "ReduceMax", "ReduceMean", "ReduceSum"}
@@ -48,7 +50,7 @@ def converted(bundle: Bundle, graph: PlanGraph, precision: PlanPrecision) -> Bun
         precision: ``fp16`` keeps islands of float32 in the graph itself: engines keep to the types that a graph says.
 
     Raises:
-        BundleError: The bundle's graph is not float32, or its RoiAligns cannot be our operator.
+        BundleError: The bundle's graph is not float32, its RoiAligns cannot be our operator, or fewer bits spoil it.
     """
     vision = bundle.manifest.vision
     files = {entry.path: bundle.path_of(entry) for entry in vision.external_data}
@@ -58,6 +60,11 @@ def converted(bundle: Bundle, graph: PlanGraph, precision: PlanPrecision) -> Bun
         read = read_bundled(bundle.path_of(vision.regions), files, with_pyramid_roi_align)
     if precision == "fp32":
         return read
+    if needs_full_precision(read.recipe.model):
+        raise BundleError(
+            f"the {graph} graph is to be computed in float32: its numbers would lose too much in float16",
+            "Import the checkpoint without --winograd, which is for CPUs; or build with --precision fp32.",
+        )
     levels = frozenset(pyramid_name(level) for level in range(len(vision.pyramid)))
     # GPUs of Turing, sm_75, have no matrix product in float32.
     recipe = to_float16(read.recipe, islands=PLAN_ISLANDS, half_values=levels, float32_products=False)

@@ -6,9 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from gpt4roi_export.parity import ParityLimits, ParityReport, Stages, compare
+from gpt4roi_export.vision_graphs.winograd import needs_full_precision
 from gpt4roi_export.vision_graphs.write import Precision, WrittenGraphs
 from gpt4roi_runtime.arrays import Boxes, PixelValues
 from gpt4roi_runtime.backends.onnx_graph import OnnxGraph
@@ -42,13 +44,19 @@ BF16_LIMITS = ParityLimits(relative_error=0.032, cosine=0.9995)
 ONNXRUNTIME = VisionEngine("onnxruntime")
 
 
-def engines_here() -> tuple[VisionEngine, ...]:
-    """ONNX Runtime, and OpenVINO in what its CPU device computes in where it is installed."""
+def engines_here(folder: Path) -> tuple[VisionEngine, ...]:
+    """ONNX Runtime, and OpenVINO, where it is installed, in what its CPU device computes in and the graphs bear.
+
+    Args:
+        folder: As ``write_graphs`` filled it.
+    """
     try:
         core = import_openvino().Core()
     except EngineMissingError:
         return (ONNXRUNTIME,)
-    precisions: tuple[VisionPrecision, ...] = ("f32", "bf16") if computes_bf16(core) else ("f32",)
+    encode = onnx.load_model(WrittenGraphs.in_folder(folder).encode, load_external_data=False)
+    rounds = computes_bf16(core) and not needs_full_precision(encode)
+    precisions: tuple[VisionPrecision, ...] = ("f32", "bf16") if rounds else ("f32",)
     return (ONNXRUNTIME, *(VisionEngine("openvino", precision) for precision in precisions))
 
 

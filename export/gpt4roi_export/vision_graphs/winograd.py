@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 
 from gpt4roi_export.onnx_files import check_graph
 from gpt4roi_export.vision_graphs.recipe import Recipe
+from gpt4roi_runtime.vision.contract import FULL_PRECISION
 
 KERNEL, STEP, TILE = 3, 4, 6
 _BLOCK = 64
@@ -47,7 +48,8 @@ def with_winograd(recipe: Recipe) -> Recipe:
         recipe: In float32, before any weight is rounded.
 
     Returns:
-        A new recipe; the weights of those convolutions are stored as ``[36, outputs, inputs]``.
+        A new recipe; the weights of those convolutions are stored as ``[36, outputs, inputs]``, and the graph says that
+        it is to be computed in full precision.
     """
     model = recipe.copy_of_model()
     shapes = _shapes(model)
@@ -61,6 +63,8 @@ def with_winograd(recipe: Recipe) -> Recipe:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(constants.values())
+    if found:
+        helper.set_model_props(model, FULL_PRECISION)
     for value in model.graph.input:
         if value.name in changed:
             outputs, inputs = shapes[value.name][:2]
@@ -75,6 +79,11 @@ def with_winograd(recipe: Recipe) -> Recipe:
         for entry in recipe.stored
     )
     return Recipe(model, recipe.inputs, stored)
+
+
+def needs_full_precision(model: onnx.ModelProto) -> bool:
+    """Whether a graph says that fewer bits than float32's would spoil it."""
+    return {entry.key: entry.value for entry in model.metadata_props}.items() >= FULL_PRECISION.items()
 
 
 def transformed(weight: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -30,7 +30,7 @@ from gpt4roi_runtime.backends.openvino_library import (
 from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
 from gpt4roi_runtime.backends.processor import adds_int8_products_wide, processor_features, usable_cores
 from gpt4roi_runtime.errors import BundleError, EngineError
-from gpt4roi_runtime.vision.contract import GraphContract, TensorContract
+from gpt4roi_runtime.vision.contract import FULL_PRECISION, GraphContract, TensorContract
 
 Config = dict[str, str | int | bool]
 _SCHEMA = "1"
@@ -68,13 +68,13 @@ class OpenVinoGraph:
         openvino = import_openvino()
         core = new_core(openvino)
         check_device(core, settings.device)
-        precision = _precision(core, settings)
-        self.engine = f"OpenVINO {openvino_version()} ({', '.join(filter(None, (settings.device, precision)))})"
         check_external_weights(path, weight_files)
         self._contract = contract
         self._lock = Lock()
         with giving_back():
             model = _read(openvino, path)
+            precision = _precision(core, settings, model, path)
+            self.engine = f"OpenVINO {openvino_version()} ({', '.join(filter(None, (settings.device, precision)))})"
             check_tensors(path, "input", contract.inputs, _found(contract.inputs, model.inputs, inferred=False))
             check_tensors(path, "output", contract.outputs, _found(contract.outputs, model.outputs, inferred=True))
             config = _config(settings, precision)
@@ -106,12 +106,19 @@ class OpenVinoGraph:
         return outputs
 
 
-def _precision(core: Any, settings: OpenVinoSettings) -> str:
+def _precision(core: Any, settings: OpenVinoSettings, model: Any, path: Path) -> str:
     """What products are computed in; an empty string leaves it to the device.
 
     Raises:
-        EngineError: The device does not multiply what was asked for.
+        EngineError: The device does not multiply what was asked for, or the graph does not bear it.
     """
+    if _in_full_precision(model):
+        if settings.precision == "bf16":
+            raise EngineError(
+                f"{path.name} is to be computed in float32: its numbers would lose too much in bfloat16",
+                "Use precision f32 or auto; or import the checkpoint without --winograd.",
+            )
+        return "f32"
     if settings.precision == "bf16" and not computes_bf16(core, settings.device):
         raise EngineError(
             f"{settings.device} does not multiply bfloat16 itself, so that it would only be slower",
@@ -122,6 +129,15 @@ def _precision(core: Any, settings: OpenVinoSettings) -> str:
     if settings.device != CPU:
         return ""
     return "bf16" if computes_bf16(core) else "f32"
+
+
+def _in_full_precision(model: Any) -> bool:
+    """What the file's metadata say, under the name that the reader for ONNX puts them."""
+    places = {("framework", key): value for key, value in FULL_PRECISION.items()}
+    return all(
+        model.has_rt_info(list(place)) and model.get_rt_info(list(place)).astype(str) == value
+        for place, value in places.items()
+    )
 
 
 def _config(settings: OpenVinoSettings, precision: str) -> Config:

@@ -10,6 +10,8 @@ IMAGE_EMBEDDINGS, REGION_EMBEDDINGS = "image_embeddings", "region_embeddings"
 SCORES, DISTANCES = "scores", "distances"
 N_SIDES = 4
 """Left, top, right, bottom."""
+FULL_PRECISION = {"gpt4roi.precision": "float32"}
+"""Metadata of a graph whose products fewer than float32's bits would spoil: no engine may round them."""
 _FLOAT_BYTES = 4
 
 

@@ -128,6 +128,17 @@ def test_rounded_graphs_are_refused(write: Write, tmp_path: Path, precision: Any
         converted(stored, "regions", "fp16")
 
 
+@pytest.mark.parametrize("graph", ["encode", "regions"])
+def test_graphs_that_fewer_bits_would_spoil_are_built_in_float32_only(
+    write: Write, tmp_path: Path, graph: PlanGraph
+) -> None:
+    stored = gpt4roi_bundle(tmp_path / "bundle", write, VisionFormat("fp32", winograd=True))
+    with pytest.raises(BundleError, match="would lose too much in float16") as refused:
+        converted(stored, graph, "fp16")
+    assert "--winograd" in refused.value.advice
+    assert converted(stored, graph, "fp32").recipe.model.graph.node
+
+
 def test_weights_in_a_file_that_is_not_the_bundles_are_refused(bundle: Bundle, write: Write, tmp_path: Path) -> None:
     copy = gpt4roi_bundle(tmp_path / "bundle", write, VisionFormat())
     path = copy.path_of(copy.manifest.vision.regions)

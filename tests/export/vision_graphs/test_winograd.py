@@ -11,7 +11,15 @@ from onnx import TensorProto, helper, numpy_helper
 from gpt4roi_export.onnx_files import put_in_weights
 from gpt4roi_export.vision_graphs.recipe import Recipe, Stored
 from gpt4roi_export.vision_graphs.structure import Structure, recipe_of
-from gpt4roi_export.vision_graphs.winograd import TILE, WEIGHT, cells_of, tiles_of, transformed, with_winograd
+from gpt4roi_export.vision_graphs.winograd import (
+    TILE,
+    WEIGHT,
+    cells_of,
+    needs_full_precision,
+    tiles_of,
+    transformed,
+    with_winograd,
+)
 
 CHANNELS, FILTERS = 3, 5
 
@@ -68,7 +76,9 @@ def sizes_on_the_way(x: NDArray[np.float32], weight: NDArray[np.float32]) -> NDA
 )
 def test_another_convolution_stays_as_it_is(changed: dict[str, object]) -> None:
     recipe = one_convolution(8, **changed)
-    assert [node.op_type for node in with_winograd(recipe).model.graph.node] == ["Conv"]
+    written_out = with_winograd(recipe).model
+    assert [node.op_type for node in written_out.graph.node] == ["Conv"]
+    assert not needs_full_precision(written_out)
 
 
 def test_all_large_convolutions_of_both_graphs_are_written_out(structures: tuple[Structure, Structure]) -> None:
@@ -80,6 +90,7 @@ def test_all_large_convolutions_of_both_graphs_are_written_out(structures: tuple
             if node.op_type == "Conv"
         ]
         assert [3, 3] not in kernels
+        assert needs_full_precision(recipe.model)
         assert len([entry for entry in recipe.stored if entry.part == "winograd"]) == n_weights
 
 

@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from gpt4roi_export.modules.gpt4roi import VisionSizes
 from gpt4roi_export.onnx_files import graph_bytes
 from gpt4roi_export.parity import Stages
 from gpt4roi_export.tensors import ArraysInMemory
@@ -23,8 +24,11 @@ from gpt4roi_export.vision_graphs.write import (
     write_graphs,
 )
 from gpt4roi_runtime.backends.onnx_external_data import external_locations
+from gpt4roi_runtime.backends.openvino_graph import OpenVinoGraph
+from gpt4roi_runtime.backends.openvino_settings import OpenVinoSettings
 from gpt4roi_runtime.backends.vision_settings import VisionEngine, VisionPrecision
-from gpt4roi_runtime.errors import BundleError, NumericError
+from gpt4roi_runtime.errors import BundleError, EngineError, NumericError
+from gpt4roi_runtime.vision.contract import GraphContract, TensorContract
 from tests.export.vision_graphs.conftest import SIZES, Model, Write
 
 
@@ -77,12 +81,48 @@ def test_the_second_engine_gives_what_the_modules_give(
     precision: VisionPrecision,
 ) -> None:
     engine = VisionEngine("openvino", precision)
-    if engine not in engines_here():
-        pytest.skip(f"{engine} cannot run here: it is not installed, or the processor has no bfloat16 of its own")
+    if engine not in engines_here(written.encode.parent):
+        pytest.skip(
+            f"{engine} cannot run here: not installed, no bfloat16 of the processor's own, or fewer bits than needed"
+        )
     check = check_graphs(written.encode.parent, reference, pixels, boxes, stored.precision, n_threads=1, engine=engine)
     assert check.engine.startswith("OpenVINO")
     assert len(check.report.stages) == (6 if (stored.precision, precision) == ("fp32", "f32") else 2)
     check.report.require()
+
+
+def test_graphs_that_fewer_bits_would_spoil_are_computed_in_all_of_them(
+    write: Write, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    for module in ("vision_graphs.check", "backends.openvino_graph"):
+        package = "gpt4roi_export" if module.startswith("vision") else "gpt4roi_runtime"
+        monkeypatch.setattr(f"{package}.{module}.computes_bf16", lambda *_: True)
+    offered = {
+        winograd: [str(engine) for engine in engines_here(write(VisionFormat("fp32", winograd=winograd)).encode.parent)]
+        for winograd in (False, True)
+    }
+    assert set(offered[False]) - set(offered[True]) == {str(VisionEngine("openvino", "bf16"))}
+    written = write(VisionFormat("fp32", winograd=True))
+    weights = (written.encode_weights, written.regions_weights)
+    contract = encode_contract_of(SIZES)
+    with pytest.raises(EngineError, match="is to be computed in float32"):
+        OpenVinoGraph(written.encode, contract, OpenVinoSettings("bf16", 1), weight_files=weights)
+    assert OpenVinoGraph(written.encode, contract, OpenVinoSettings("auto", 1), weight_files=weights).engine.endswith(
+        "f32)"
+    )
+
+
+def encode_contract_of(sizes: VisionSizes) -> GraphContract:
+    grid = sizes.side_px // sizes.patch_px
+    levels = [(f"pyramid_{level}", grid << (3 - level)) for level in range(4)]
+    return GraphContract(
+        (TensorContract("pixels", (1, 3, sizes.side_px, sizes.side_px)),),
+        (
+            TensorContract("image_embeddings", (grid**2, sizes.embedding_length)),
+            *(TensorContract(name, (1, sizes.width, side, side)) for name, side in levels),
+        ),
+    )
 
 
 def test_the_engine_multiplies_whole_numbers(write: Write, ranges: Ranges, tmp_path: Path) -> None:
