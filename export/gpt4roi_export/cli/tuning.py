@@ -1,4 +1,4 @@
-"""The commands that tune the embedded model, in the order of their use: pictures, scenes, dialogues, tune, evaluate."""
+"""The commands that tune the embedded model, in the order of their use: from pictures to evaluate and compare."""
 
 from pathlib import Path
 
@@ -110,3 +110,15 @@ def evaluate(bundle: Path, folders: tuple[Path, ...], n: int, out: Path, card: P
     for table in tables:
         console.print(table)
     click.echo(f"wrote {out}")
+
+
+@click.command()
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+def compare(first: Path, second: Path) -> None:
+    """Compare two reports of `evaluate` on the same questions, task by task: what SECOND has gained over FIRST."""
+    from gpt4roi_export.evaluation.compare import compare as differences
+    from gpt4roi_export.evaluation.report import read_report
+    from gpt4roi_export.evaluation.tables import difference_table
+
+    Console().print(difference_table(differences(read_report(first), read_report(second))))

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gpt4roi_export.cli import commands
 from gpt4roi_export.dialogues.names import NameIndex
 from gpt4roi_export.evaluation.compare import ALL, compare
 from gpt4roi_export.evaluation.controls import is_swapped
@@ -168,3 +170,13 @@ def test_tables_show_every_row(seeing: Report, blind: Report) -> None:
     assert control_table(seeing).row_count == 3
     assert calibration_table(seeing).row_count == 2
     assert difference_table(compare(seeing, blind)).row_count == len(seeing.scores) + 1
+
+
+def test_the_command_compares_two_reports(seeing: Report, blind: Report, tmp_path: Path) -> None:
+    for name, report in (("first", blind), ("second", seeing)):
+        write_report(tmp_path / name, report)
+    told = CliRunner().invoke(commands, ["compare", str(tmp_path / "first"), str(tmp_path / "second")])
+    assert told.exit_code == 0
+    assert "all" in told.output
+    refused = CliRunner().invoke(commands, ["compare", str(tmp_path / "first"), str(tmp_path / "none")])
+    assert isinstance(refused.exception, InputError)
