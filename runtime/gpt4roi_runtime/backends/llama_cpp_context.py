@@ -20,6 +20,7 @@ from gpt4roi_runtime.backends.llama_cpp_cores import FreeCores
 from gpt4roi_runtime.backends.llama_cpp_guard import CallbackGuard
 from gpt4roi_runtime.backends.llama_cpp_library import NativeLibrary
 from gpt4roi_runtime.backends.llama_cpp_loading import NativeSizes, OnProgress, failure, load_model, make_context
+from gpt4roi_runtime.backends.llama_cpp_threads import NativeThreads
 from gpt4roi_runtime.backends.llama_cpp_vocabulary import NativeVocabulary
 from gpt4roi_runtime.errors import ContextOverflowError, EngineError, NumericError
 from gpt4roi_runtime.llm.decoder import CancelCheck
@@ -55,6 +56,7 @@ class NativeContext:
         self.api = library.api
         self.pointer: Any = None
         self._model: Any = None
+        self._threads: NativeThreads | None = None
         self._cores = FreeCores(sizes.n_threads) if sizes.yields else None
         self._logits_at: dict[int, npt.NDArray[np.float32]] = {}
         try:
@@ -63,6 +65,8 @@ class NativeContext:
             self._check_model(header)
             self.pointer = make_context(library, self._model, sizes)
             self._read_back(sizes)
+            if self.n_threads > 1:
+                self._threads = NativeThreads(self.api, self.pointer, self.n_threads)
         except BaseException:
             self.free()
             raise
@@ -71,8 +75,11 @@ class NativeContext:
         """Free everything, the newest first; twice is harmless. Samplers are freed before."""
         context, self.pointer = self.pointer, None
         model, self._model = self._model, None
+        threads, self._threads = self._threads, None
         if context:
             self.api.llama_free(context)
+        if threads is not None:
+            threads.free()
         if model:
             self.api.llama_model_free(model)
 

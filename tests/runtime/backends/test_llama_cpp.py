@@ -6,19 +6,22 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 
-from gpt4roi_runtime.backends import llama_cpp_cores, llama_cpp_settings
+from gpt4roi_runtime.backends import llama_cpp_context, llama_cpp_cores, llama_cpp_settings
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.backends.llama_cpp_library import LogTail, load_library
 from gpt4roi_runtime.backends.llama_cpp_settings import CacheType, LlamaCppSettings
+from gpt4roi_runtime.backends.llama_cpp_threads import NativeThreads
 from gpt4roi_runtime.errors import (
     BundleError,
     Cancelled,
@@ -186,6 +189,43 @@ def test_the_number_of_threads_does_not_change_the_numbers(tiny: Path) -> None:
         logits.append(decoder.logits())
         decoder.close()
     np.testing.assert_array_equal(*logits)
+
+
+def thread_ids() -> set[int]:
+    return {thread.id for thread in psutil.Process().threads()}
+
+
+def test_native_threads_stay_from_token_to_token_and_end_with_the_decoder(tiny: Path) -> None:
+    before = thread_ids()
+    decoder = load(tiny, replace(SETTINGS, n_threads=3))
+    decoder.prefill(some_rows(20), never)
+    seen = [thread_ids() - before for _ in decoder.decode(Sampling(temperature=5.0), 5, never)]
+    decoder.close()
+    assert len(seen) > 1
+    assert all(ids == seen[0] for ids in seen)
+    assert len(seen[0]) == 3  # the decoder's own, and two beside it
+    wait_until(lambda: not thread_ids() & seen[0])
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_without_the_functions_for_it_every_call_makes_its_threads(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = load(tiny, replace(SETTINGS, n_threads=2))
+    words = answer(kept, some_rows(20))
+    kept.close()
+    api = load_library().api
+    only = {name: getattr(api, name) for name in dir(api) if not name.startswith("__")} | {"_lib": object()}
+    made = NativeThreads(SimpleNamespace(**only), None, 2)
+    made.free()
+    monkeypatch.setattr(llama_cpp_context, "NativeThreads", lambda *_: made)
+    without = load(tiny, replace(SETTINGS, n_threads=2))
+    assert answer(without, some_rows(20)) == words
+    without.close()
 
 
 def test_threads_give_way_to_other_processes(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
