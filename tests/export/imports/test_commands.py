@@ -62,7 +62,7 @@ def test_parity_writes_a_certificate(run: Run, split: SynthesizedFolders, half_b
     stages = [stage.stage for stage in (*first.stages, *language.stages)]
     assert stages == ["image_embeddings", *(f"pyramid_{n}" for n in range(4)), "region_embeddings", LOGITS]
     assert all(stage in printed for stage in stages)
-    assert len(others) == len(engines_here()) - 1
+    assert len(others) == len(engines_here(bundle)) - 1
     assert all(engine.engine in printed and engine.stages[-1].stage == "region_embeddings" for engine in others)
 
 
