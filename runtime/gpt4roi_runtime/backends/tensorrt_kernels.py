@@ -55,10 +55,11 @@ class KeptKernels:
         seal = self._seal(kernels)
         if not kernels or len(kernels) > MOST_BYTES or seal == self._on_disk:
             return
-        with suppress(OutputError), written_aside(self.path) as file:
-            file.write(seal)
-            file.write(kernels)
-            self._on_disk = seal
+        with suppress(OutputError):
+            with written_aside(self.path) as file:
+                file.write(seal)
+                file.write(kernels)
+            self._on_disk = seal  # now that it has its name
 
     def _seal(self, kernels: bytes) -> bytes:
         return hashlib.sha256(self.plan_sha256.encode() + kernels).digest()
