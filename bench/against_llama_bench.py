@@ -107,19 +107,8 @@ def build(folder: Path) -> Path:
         return program
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    pip: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-binary",
-        ":all:",
-        "--dest",
-        folder,
-    ]
-    _run([*pip, f"llama-cpp-python=={native.VERSION}"])
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    _run([*pip, "--dest", folder, f"llama-cpp-python=={native.VERSION}"])
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")

@@ -303,8 +303,7 @@ def _opened(engine: str, bundle: Bundle, options: argparse.Namespace) -> tuple[E
         modules = modules_of(bundle)
         return _torch(modules, options.threads), modules[2]
     if backend == "openvino":
-        rounded: OpenVinoPrecision = "bf16" if precision == "bf16" else "f32"
-        settings = OpenVinoSettings(rounded, options.threads, cache_folder=options.cache / "compiled")
+        settings = OpenVinoSettings(_rounding(precision), options.threads, cache_folder=options.cache / "compiled")
         return OpenVinoEncoder(bundle, settings), True
     return open_encoder(bundle, VisionEngine("onnxruntime"), options.threads), True
 
@@ -313,9 +312,12 @@ def _opened_full(options: argparse.Namespace) -> tuple[Encoder, bool]:
     backend, precision = options.engine.split()
     if backend == "torch":
         return _torch((*full_size.modules(), True), options.threads), True
-    rounded: OpenVinoPrecision = "bf16" if "bf16" in precision else "f32"
-    settings = OpenVinoSettings(rounded, options.threads)
+    settings = OpenVinoSettings(_rounding(precision), options.threads)
     return full_size.open_graphs(options.full, FULL[options.engine], backend, settings), True
+
+
+def _rounding(engine_words: str) -> OpenVinoPrecision:
+    return "bf16" if "bf16" in engine_words else "f32"
 
 
 def _torch(modules: Modules, n_threads: int) -> Encoder:

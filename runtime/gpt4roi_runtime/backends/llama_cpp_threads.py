@@ -36,11 +36,11 @@ class NativeThreads:
     """
 
     def __init__(self, api: Any, context: Any, n_threads: int) -> None:
-        self._library = api._lib  # noqa: SLF001 - the package wraps none of these functions
+        library = api._lib  # noqa: SLF001 - the package wraps none of these functions
         self._pool: int | None = None
         try:
-            make, begin = self._library.ggml_threadpool_new, self._library.ggml_threadpool_params_init
-            attach, self._free = self._library.llama_attach_threadpool, self._library.ggml_threadpool_free
+            make, begin = library.ggml_threadpool_new, library.ggml_threadpool_params_init
+            attach, self._free = library.llama_attach_threadpool, library.ggml_threadpool_free
         except AttributeError:  # on Windows they are in a library of their own, and each call makes its threads
             return
         make.argtypes, make.restype = [ctypes.POINTER(_Params)], ctypes.c_void_p

@@ -133,10 +133,9 @@ def _precision(core: Any, settings: OpenVinoSettings, model: Any, path: Path) ->
 
 def _in_full_precision(model: Any) -> bool:
     """What the file's metadata say, under the name that the reader for ONNX puts them."""
-    places = {("framework", key): value for key, value in FULL_PRECISION.items()}
     return all(
-        model.has_rt_info(list(place)) and model.get_rt_info(list(place)).astype(str) == value
-        for place, value in places.items()
+        model.has_rt_info(["framework", key]) and model.get_rt_info(["framework", key]).astype(str) == value
+        for key, value in FULL_PRECISION.items()
     )
 
 
