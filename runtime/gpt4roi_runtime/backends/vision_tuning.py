@@ -28,8 +28,8 @@ from gpt4roi_runtime.vision.preprocess import preprocess
 
 REFERENCE = VisionEngine("onnxruntime")
 OTHERS = (VisionEngine("openvino", "f32"), VisionEngine("openvino", "bf16"))
-LEAST_COSINES = {"f32": (0.9999, 0.9999), "bf16": (0.999, 0.9995)}
-"""Of the image rows, and of each region's embeddings."""
+LEAST_COSINES = {"f32": (0.9999, 0.9999), "bf16": (0.999, 0.9998)}
+"""Of the image rows, and of each region's embeddings; at 0.9996 the embedded model calls the sample's shuttle a pen."""
 N_BOXES = 16
 _WORTH_IT = 0.9
 """Another engine than ONNX Runtime has to take less than this share of its time; what is less is noise."""

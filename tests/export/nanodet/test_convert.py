@@ -24,6 +24,7 @@ from tests.conftest import REPOSITORY
 from tests.helpers.tfjs import interpreted
 
 ASTRONAUT = REPOSITORY / "runtime" / "gpt4roi_runtime" / "samples" / "astronaut.jpg"
+FETCHED = platformdirs.user_cache_path("gpt4roi-edge") / "weights" / FILE_NAME
 HOW = nanodet_detector(file_entry(NANODET.parent, NANODET.name))
 
 
@@ -73,10 +74,9 @@ def test_another_package_is_refused_and_leaves_the_file(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def published() -> Path:
     """The package, if it was fetched before: it is 144 MB."""
-    file = platformdirs.user_cache_path("gpt4roi-edge") / "weights" / FILE_NAME
-    if not file.is_file():
-        pytest.skip(f"no {file}")
-    return check_package(file)
+    if not FETCHED.is_file():
+        pytest.skip(f"no {FETCHED}")
+    return check_package(FETCHED)
 
 
 @pytest.mark.slow
