@@ -61,16 +61,27 @@ def unnamed(source: Path, per_picture: int, seed: int) -> None:
 @click.option("--out", type=FILE, required=True, help="JSONL file to write.")
 @click.option("--count", default=10_000, show_default=True, help="How many scenes to imagine.")
 @click.option("--per-scene", default=2, show_default=True, help="Dialogues of one to six turns for each scene.")
+@click.option(
+    "--mix",
+    "mix_name",
+    type=click.Choice(["everything", "comparisons"]),
+    default="everything",
+    show_default=True,
+    help="What is asked.",
+)
 @_SEED
-def dialogues(source: Path | None, out: Path, count: int, per_scene: int, seed: int) -> None:
+def dialogues(source: Path | None, out: Path, count: int, per_scene: int, mix_name: str, seed: int) -> None:
     """Write questions and answers from known facts."""
     with needs("inflect", extra="export"):
         from gpt4roi_export.dialogues.imagine import ImagineSettings
+        from gpt4roi_export.dialogues.mixes import MIXES
         from gpt4roi_export.dialogues.names import index_names
         from gpt4roi_export.dialogues.training_file import imagined_scenes, read_scenes, with_dialogues, write_scenes
+    mix = MIXES[mix_name]
     index = index_names(read_vocabulary(), read_accepted())
-    facts = read_scenes(source) if source else imagined_scenes(index, count, seed, ImagineSettings())
-    n_scenes = write_scenes(out, with_dialogues(facts, index, seed, n_dialogues=per_scene))
+    settings = ImagineSettings(n_regions=mix.n_regions)
+    facts = read_scenes(source) if source else imagined_scenes(index, count, seed, settings)
+    n_scenes = write_scenes(out, with_dialogues(facts, index, seed, n_dialogues=per_scene, mix=mix))
     click.echo(f"wrote {n_scenes} scenes to {out}")
 
 

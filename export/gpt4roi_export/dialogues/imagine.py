@@ -31,8 +31,8 @@ class ImagineSettings:
     unsure: float = 0.15
     same_name: float = 0.15
     same_kind: float = 0.2
-    shortest_side: float = 0.1
-    longest_side: float = 0.9
+    shortest_side: float = 0.06
+    longest_side: float = 1.0
     side_px: int = 1000
 
 

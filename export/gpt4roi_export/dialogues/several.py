@@ -64,28 +64,48 @@ def yes_no_relation(desk: Desk) -> Draft | None:
 
 def bigger(desk: Desk) -> Draft | None:
     """Which is bigger?"""
-    pair = desk.pair()
-    found = None if pair is None else places.bigger(*map(desk.box, pair))
-    if pair is None or found is None:
-        return None
-    a, b = pair
-    question = desk.word(wordings.BIGGER, a=mention(a), b=mention(b))
-    if found == "same":
-        return Draft("bigger", question, "They are about the same size.")
-    return Draft("bigger", question, f"{plain(a if found == 'bigger' else b)} is bigger.")
+    return _which(desk, wordings.BIGGER, "bigger")
+
+
+def smaller(desk: Desk) -> Draft | None:
+    """Which is smaller?"""
+    return _which(desk, wordings.SMALLER, "smaller")
 
 
 def yes_no_bigger(desk: Desk) -> Draft | None:
     """Is one bigger than the other?"""
+    return _yes_no_size(desk, wordings.YES_NO_BIGGER, "bigger")
+
+
+def yes_no_smaller(desk: Desk) -> Draft | None:
+    """Is one smaller than the other?"""
+    return _yes_no_size(desk, wordings.YES_NO_SMALLER, "smaller")
+
+
+def _which(desk: Desk, wording: wordings.Wording, wanted: str) -> Draft | None:
+    """Which of two is as wanted, "bigger" or "smaller"?"""
     pair = desk.pair()
     found = None if pair is None else places.bigger(*map(desk.box, pair))
     if pair is None or found is None:
         return None
     a, b = pair
-    question = desk.word(wordings.YES_NO_BIGGER, a=mention(a), b=mention(b))
+    question = desk.word(wording, a=mention(a), b=mention(b))
+    if found == "same":
+        return Draft("bigger", question, "They are about the same size.")
+    return Draft("bigger", question, f"{plain(a if found == wanted else b)} is {wanted}.")
+
+
+def _yes_no_size(desk: Desk, wording: wordings.Wording, asked: str) -> Draft | None:
+    """Is the first of two as asked, "bigger" or "smaller"?"""
+    pair = desk.pair()
+    found = None if pair is None else places.bigger(*map(desk.box, pair))
+    if pair is None or found is None:
+        return None
+    a, b = pair
+    question = desk.word(wording, a=mention(a), b=mention(b))
     if found == "same":
         return Draft("bigger", question, "No, they are about the same size.")
-    return Draft("bigger", question, f"{'Yes' if found == 'bigger' else 'No'}, {plain(a)} is {found}.")
+    return Draft("bigger", question, f"{'Yes' if found == asked else 'No'}, {plain(a)} is {found}.")
 
 
 def compare(desk: Desk) -> Draft | None:

@@ -258,13 +258,11 @@ def _yes_no_name(desk: Desk, number: int, guess: str, question: str) -> Draft | 
     def again(later: Desk, other: int) -> Draft | None:
         return _yes_no_name(later, other, guess, "")
 
-    if not region.sure:
-        answer = f"I am not sure, it may be {with_article(region.name)}."
-        return Draft("unsure", question, answer, number, again=again)
+    it_is = "it is" if region.sure else "I think it may be"
     if fits(guess, region, desk.index):
-        answer = f"Yes, it is {with_article(region.name)}."
+        answer = f"Yes, {it_is} {with_article(region.name)}."
     elif not is_wrong(guess, region, desk.index):
         return None  # "Is it a newt?" of a smooth newt is no wrong name
     else:
-        answer = f"No, it is {with_article(region.name)}."
-    return Draft("yesno", question, answer, number, again=again, why=reason(region))
+        answer = f"No, {it_is} {with_article(region.name)}."
+    return Draft("yesno", question, answer, number, again=again, why=reason(region) if region.sure else "")

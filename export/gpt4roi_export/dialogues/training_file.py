@@ -8,6 +8,7 @@ import msgspec
 
 from gpt4roi_export import plain_paths
 from gpt4roi_export.dialogues.imagine import ImagineSettings, imagine
+from gpt4roi_export.dialogues.mixes import EVERYTHING, Mix
 from gpt4roi_export.dialogues.names import NameIndex
 from gpt4roi_export.dialogues.wordings import Phrasings
 from gpt4roi_export.dialogues.write import write_dialogues
@@ -24,12 +25,17 @@ def imagined_scenes(index: NameIndex, n_scenes: int, seed: int, settings: Imagin
 
 
 def with_dialogues(
-    scenes: Iterable[Scene], index: NameIndex, seed: int, phrasings: Phrasings = Phrasings.TRAIN, n_dialogues: int = 5
+    scenes: Iterable[Scene],
+    index: NameIndex,
+    seed: int,
+    phrasings: Phrasings = Phrasings.TRAIN,
+    n_dialogues: int = 5,
+    mix: Mix = EVERYTHING,
 ) -> Iterator[Scene]:
     """The scenes with dialogues; what a scene gets depends on the seed and its id, not on its neighbours."""
     for scene in scenes:
         rng = random.Random(f"{seed}/{scene.id}/dialogues")  # noqa: S311 - no secret
-        yield write_dialogues(scene, rng, phrasings, index, n_dialogues)
+        yield write_dialogues(scene, rng, phrasings, index, n_dialogues, mix)
 
 
 def read_scenes(path: Path) -> Iterator[Scene]:

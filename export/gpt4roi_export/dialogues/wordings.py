@@ -162,6 +162,11 @@ YES_NO_NAME = Wording(
         "{a} is {x}, isn't it?",
         "Is there {x} in {a}?",
         "Is the thing in {a} {x}?",
+        "Do you think {a} is {x}?",
+        "Can you confirm that {a} is {x}?",
+        "{a} looks like {x}. Is it?",
+        "I would say {a} is {x}. Is that right?",
+        "So {a} is {x}?",
     ),
     (
         "Am I right that {a} is {x}?",
@@ -210,6 +215,9 @@ WHY = Wording(
         "Explain why {a} is {x}.",
         "Why do you say {a} is {x}?",
         "What tells you that {a} is {x}?",
+        "How come {a} is {x}?",
+        "For what reason do you call {a} {x}?",
+        "What about {a} says that it is {x}?",
     ),
     ("Why do you believe that {a} is {x}?", "What makes {a} {x}?", "How did you see that {a} is {x}?"),
 )
@@ -271,6 +279,11 @@ RELATION = Wording(
         "Where is {a} from {b}?",
         "In which direction from {b} is {a}?",
         "Tell me where {a} is relative to {b}.",
+        "Seen from {b}, where is {a}?",
+        "Describe where {a} is, seen from {b}.",
+        "Is {a} left, right, above or below of {b}?",
+        "Where do I find {a} if I look from {b}?",
+        "How is {a} located in relation to {b}?",
     ),
     ("Where is {a} with respect to {b}?", "Which side of {b} is {a} on?", "How does {a} lie relative to {b}?"),
 )
@@ -285,6 +298,11 @@ YES_NO_RELATION = Wording(
         "{a} is {side} {b}, isn't it?",
         "Can {a} be found {side} {b}?",
         "Does {a} lie {side} {b}?",
+        "Do you think {a} is {side} {b}?",
+        "Does {a} appear {side} {b}?",
+        "Is {a} placed {side} {b}?",
+        "Can you confirm that {a} is {side} {b}?",
+        "I think {a} is {side} {b}. Is that right?",
     ),
     ("Am I right that {a} is {side} {b}?", "Is it true that {a} is {side} {b}?", "Do you see {a} {side} {b}?"),
 )
@@ -301,6 +319,11 @@ BIGGER = Wording(
         "Is {a} or {b} bigger?",
         "Which of {a} and {b} is larger?",
         "Who is bigger, {a} or {b}?",
+        "Of {a} and {b}, which is the larger?",
+        "Which is the bigger one, {a} or {b}?",
+        "Between {a} and {b}, which is bigger?",
+        "Tell me which is larger, {a} or {b}.",
+        "Which takes more room, {a} or {b}?",
     ),
     ("Which of the two is bigger, {a} or {b}?", "Compare {a} and {b} by size.", "Is {a} or {b} the larger one?"),
 )
@@ -315,11 +338,51 @@ YES_NO_BIGGER = Wording(
         "Does {a} take more room than {b}?",
         "{a} is bigger than {b}, isn't it?",
         "Does {a} look bigger than {b}?",
+        "Do you think {a} is bigger than {b}?",
+        "So {a} is larger than {b}?",
+        "Compared to {b}, is {a} larger?",
+        "I think {a} is bigger than {b}. Is that right?",
+        "Does {a} cover more of the picture than {b}?",
+        "Can you confirm that {a} is larger than {b}?",
     ),
     (
         "Am I right that {a} is bigger than {b}?",
         "Is {a} the bigger one, compared to {b}?",
         "Does {a} look larger than {b}?",
+    ),
+)
+
+SMALLER = Wording(
+    (
+        "Which is smaller, {a} or {b}?",
+        "Which one is smaller, {a} or {b}?",
+        "Which region is smaller: {a} or {b}?",
+        "Is {a} or {b} smaller?",
+        "Which of {a} and {b} is smaller?",
+        "Between {a} and {b}, which is smaller?",
+        "Which takes less room, {a} or {b}?",
+    ),
+    (
+        "Which of the two is smaller, {a} or {b}?",
+        "Is {a} or {b} the smaller one?",
+        "Compare {a} and {b}: which is smaller?",
+    ),
+)
+
+YES_NO_SMALLER = Wording(
+    (
+        "Is {a} smaller than {b}?",
+        "Would you say that {a} is smaller than {b}?",
+        "Compared to {b}, is {a} smaller?",
+        "Does {a} take less room than {b}?",
+        "{a} is smaller than {b}, isn't it?",
+        "Does {a} look smaller than {b}?",
+        "I think {a} is smaller than {b}. Is that right?",
+    ),
+    (
+        "Am I right that {a} is smaller than {b}?",
+        "Is {a} the smaller one, compared to {b}?",
+        "Is it true that {a} is smaller than {b}?",
     ),
 )
 
@@ -382,6 +445,9 @@ COUNT = Wording(
         "How many of these are {xs}: {all}?",
         "How many of {all} show {xs}?",
         "{all}: how many of them are {xs}?",
+        "Looking at {all}, how many are {xs}?",
+        "Tell me how many of {all} are {xs}.",
+        "How many are {xs}: {all}?",
     ),
     ("Among {all}, how many are {xs}?", "How many {xs} do you see in {all}?", "Count how many of {all} are {xs}."),
 )
@@ -397,6 +463,9 @@ CHOOSE_NAME = Wording(
         "Which region is {x}, {any}?",
         "Of {all}, which is {x}?",
         "Is there {x} in {all}? Which one?",
+        "Pick {x} from {all}.",
+        "Which one among {all} is {x}?",
+        "Tell me which of {all} is {x}.",
     ),
     ("Out of {all}, which one is {x}?", "Find {x} among {all}.", "Which one of {all} is {x}?"),
 )
@@ -411,6 +480,9 @@ CHOOSE_COLOR = Wording(
         "Which of {all} has the color {color}?",
         "Which of {all} looks {color}?",
         "Which of {all} is mostly {color}?",
+        "Pick the {color} one of {all}.",
+        "Which one among {all} is {color}?",
+        "Tell me which of {all} is {color}.",
     ),
     ("Out of {all}, which one is {color}?", "Find the {color} one among {all}.", "Which one of {all} is {color}?"),
 )
@@ -425,6 +497,9 @@ CHOOSE_MOST = Wording(
         "Which one of these is {most}: {any}?",
         "What is {most}, {any}?",
         "Tell me which of {all} is {most}.",
+        "Looking at {all}, which one is {most}?",
+        "Which one among {all} is {most}?",
+        "Tell me which one is {most}: {any}.",
     ),
     ("Out of {all}, which one is {most}?", "Among {all}, which is {most}?", "Which one of {all} is {most}?"),
 )

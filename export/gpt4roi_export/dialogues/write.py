@@ -7,47 +7,15 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from gpt4roi_export.dialogues import several, single, talk, wordings
-from gpt4roi_export.dialogues.desk import Desk, Draft, Writer, mention, plain
+from gpt4roi_export.dialogues import several, talk, wordings
+from gpt4roi_export.dialogues.desk import Desk, Draft, mention, plain
 from gpt4roi_export.dialogues.habits import as_typed
+from gpt4roi_export.dialogues.mixes import EVERYTHING, Mix
 from gpt4roi_export.dialogues.names import NameIndex
 from gpt4roi_export.dialogues.wordings import Phrasings
 from gpt4roi_export.scene import Exchange, Scene
 from gpt4roi_runtime.prompt import mentions
 
-WRITERS: tuple[tuple[Writer, float], ...] = (
-    (single.name, 4.0),
-    (single.describe, 2.5),
-    (single.color, 2.0),
-    (single.position, 2.5),
-    (single.size, 1.0),
-    (single.kind, 1.0),
-    (single.category, 1.0),
-    (single.yes_no_name, 3.0),
-    (single.yes_no_color, 0.8),
-    (single.yes_no_place, 1.2),
-    (single.why, 1.0),
-    (several.relation, 3.0),
-    (several.yes_no_relation, 2.0),
-    (several.bigger, 2.0),
-    (several.yes_no_bigger, 1.4),
-    (several.compare, 2.5),
-    (several.both, 2.0),
-    (several.same, 1.2),
-    (several.count, 2.6),
-    (several.choose_name, 1.6),
-    (several.choose_color, 0.8),
-    (several.choose_largest, 1.2),
-    (several.choose_end, 1.2),
-    (talk.missing, 0.6),
-    (talk.image, 0.4),
-    (talk.beyond, 0.4),
-    (talk.greeting, 0.1),
-    (talk.help_wanted, 0.1),
-)
-"""Who writes an exchange, and how often, where the scene gives an occasion."""
-
-_TURNS = {1: 0.1, 2: 0.15, 3: 0.2, 4: 0.2, 5: 0.15, 6: 0.2}
 _TRIES = 40  # of a scene that gives few occasions
 _PLAIN = 0.5  # of later mentions are typed without the brackets
 
@@ -61,7 +29,12 @@ class _Dialogue:
 
 
 def write_dialogues(
-    scene: Scene, rng: random.Random, phrasings: Phrasings, index: NameIndex, n_dialogues: int = 5
+    scene: Scene,
+    rng: random.Random,
+    phrasings: Phrasings,
+    index: NameIndex,
+    n_dialogues: int = 5,
+    mix: Mix = EVERYTHING,
 ) -> Scene:
     """The scene with dialogues about its regions.
 
@@ -71,19 +44,20 @@ def write_dialogues(
         phrasings: Which wordings are used.
         index: All names, for questions about wrong ones.
         n_dialogues: How many, of one to six turns each.
+        mix: What is asked, and how often.
     """
     desk = Desk(scene, index, phrasings, rng)
-    dialogues = tuple(tuple(_dialogue(desk)) for _ in range(n_dialogues))
+    dialogues = tuple(tuple(_dialogue(desk, mix)) for _ in range(n_dialogues))
     return msgspec.structs.replace(scene, dialogues=tuple(dialogue for dialogue in dialogues if dialogue))
 
 
-def _dialogue(desk: Desk) -> Iterator[Exchange]:
-    (n_turns,) = desk.rng.choices(tuple(_TURNS), tuple(_TURNS.values()))
+def _dialogue(desk: Desk, mix: Mix) -> Iterator[Exchange]:
+    (n_turns,) = desk.rng.choices(tuple(mix.turns), tuple(mix.turns.values()))
     so_far = _Dialogue()
     for _ in range(n_turns):
         subject = None if so_far.last is None else so_far.last.subject
         here = desk.at_turn(so_far.known, subject)
-        draft = _next(here, so_far)
+        draft = _next(here, so_far, mix)
         if draft is None:
             return
         yield Exchange(_typed(here, draft.question), draft.answer, draft.task)
@@ -91,11 +65,11 @@ def _dialogue(desk: Desk) -> Iterator[Exchange]:
         so_far = _Dialogue(known, draft)
 
 
-def _next(desk: Desk, so_far: _Dialogue) -> Draft | None:
-    follow_up = _follow_up(desk, so_far) if so_far.last is not None and desk.chance(0.45) else None
+def _next(desk: Desk, so_far: _Dialogue, mix: Mix) -> Draft | None:
+    follow_up = _follow_up(desk, so_far) if so_far.last is not None and desk.chance(mix.follow_ups) else None
     if follow_up is not None:
         return follow_up
-    writers, weights = zip(*WRITERS, strict=True)
+    writers, weights = zip(*mix.writers, strict=True)
     for writer in desk.rng.choices(writers, weights, k=_TRIES):
         draft: Draft | None = writer(desk)
         if draft is not None:

@@ -24,6 +24,9 @@ EMBEDDED = CardFacts(
         "held-out scenes": 3,
         "dialogues": 21,
         "dialogues of the second run": 31,
+        "comparisons": 61,
+        "dialogues of the third run": 71,
+        "comparisons among them": 72,
         "questions": 20,
     },
     commands=(
@@ -34,8 +37,14 @@ EMBEDDED = CardFacts(
         "gpt4roi-export scenes --pictures data/pictures --out data/held-out --count 400 --seed 3 --split held-out",
         "gpt4roi-export dialogues --out data/imagined/scenes.jsonl --count 24000 --seed 21",
         "gpt4roi-export dialogues --out data/again/scenes.jsonl --count 8000 --seed 31",
+        "gpt4roi-export dialogues --out data/compared/scenes.jsonl --count 6000 --per-scene 1 --mix comparisons "
+        "--seed 61",
+        "gpt4roi-export dialogues --out data/both/everything.jsonl --count 2800 --seed 71",
+        "gpt4roi-export dialogues --out data/both/comparisons.jsonl --count 2800 --per-scene 1 --mix comparisons "
+        "--seed 72",
         "gpt4roi-export tune --config first.toml --out first",
-        "gpt4roi-export tune --config second.toml --out tuned",
+        "gpt4roi-export tune --config second.toml --out second",
+        "gpt4roi-export tune --config third.toml --out tuned",
         "gpt4roi-export evaluate --suite data/trained-objects --suite data/held-out --out report --card card.md",
     ),
     limits=(

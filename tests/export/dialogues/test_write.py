@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt4roi_export.dialogues.imagine import ImagineSettings, imagine
+from gpt4roi_export.dialogues.mixes import COMPARISONS
 from gpt4roi_export.dialogues.names import NameIndex
 from gpt4roi_export.dialogues.wordings import Phrasings
 from gpt4roi_export.dialogues.write import write_dialogues
@@ -133,7 +134,8 @@ def _check_bigger(scene: Scene, exchange: Exchange, shown: set[int]) -> None:
     area = _area(scene.regions[int(found[2]) - 1])
     other = first + second - area
     assert area > 1.5 * other if found[3] == "bigger" else area < other / 1.5
-    assert (found[1] == "No") == (found[3] == "smaller")
+    wanted = "smaller" if re.search(r"smaller|less room", exchange.question.lower()) else "bigger"
+    assert (found[3] == wanted) == (found[1] != "No")
 
 
 def _check_color(scene: Scene, exchange: Exchange) -> None:
@@ -320,6 +322,16 @@ def test_a_scene_of_boxes_alone_gets_only_questions_about_boxes(index: NameIndex
 def test_a_scene_without_regions_gets_no_question_about_one(index: NameIndex) -> None:
     written = write_dialogues(Scene("empty", (10, 10), ()), dice(1), Phrasings.TRAIN, index)
     assert {exchange.task for dialogue in written.dialogues for exchange in dialogue} <= {"missing", "image", "talk"}
+
+
+def test_comparisons_alone_are_of_nothing_else(index: NameIndex) -> None:
+    tasks: Counter[str] = Counter()
+    for seed in range(30):
+        scene = imagine(index, dice(seed), ImagineSettings(n_regions=COMPARISONS.n_regions), f"s{seed}")
+        assert len(scene.regions) > 1
+        written = write_dialogues(scene, dice(seed), Phrasings.TRAIN, index, mix=COMPARISONS)
+        tasks.update(exchange.task for dialogue in written.dialogues for exchange in dialogue)
+    assert set(tasks) == {"relation", "bigger", "choose"}
 
 
 def test_the_same_seed_writes_the_same(index: NameIndex) -> None:

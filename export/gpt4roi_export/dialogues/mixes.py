@@ -1,0 +1,84 @@
+"""What dialogues are about, and how often: of everything, or comparisons alone. Data; writes no question."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gpt4roi_export.dialogues import several, single, talk
+from gpt4roi_export.dialogues.desk import Writer
+from gpt4roi_export.dialogues.imagine import ImagineSettings
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What is asked.
+
+    Attributes:
+        writers: Who writes an exchange, and how often, where the scene gives an occasion.
+        turns: Weights of dialogues of so many turns.
+        follow_ups: Share of the later turns that try to take up the last one.
+        n_regions: Weights of 1, 2, ... regions in an imagined scene.
+    """
+
+    writers: tuple[tuple[Writer, float], ...]
+    turns: Mapping[int, float]
+    follow_ups: float
+    n_regions: tuple[float, ...]
+
+
+EVERYTHING = Mix(
+    writers=(
+        (single.name, 3.0),
+        (single.describe, 2.0),
+        (single.color, 1.2),
+        (single.position, 1.5),
+        (single.size, 0.8),
+        (single.kind, 1.0),
+        (single.category, 1.0),
+        (single.yes_no_name, 4.0),
+        (single.yes_no_color, 1.0),
+        (single.yes_no_place, 2.0),
+        (single.why, 1.2),
+        (several.relation, 3.5),
+        (several.yes_no_relation, 4.0),
+        (several.bigger, 3.0),
+        (several.yes_no_bigger, 3.5),
+        (several.smaller, 1.0),
+        (several.yes_no_smaller, 1.0),
+        (several.compare, 2.0),
+        (several.both, 1.5),
+        (several.same, 1.5),
+        (several.count, 3.5),
+        (several.choose_name, 2.2),
+        (several.choose_color, 1.2),
+        (several.choose_largest, 2.2),
+        (several.choose_end, 1.6),
+        (talk.missing, 0.5),
+        (talk.image, 0.3),
+        (talk.beyond, 0.6),
+        (talk.greeting, 0.1),
+        (talk.help_wanted, 0.1),
+    ),
+    turns={1: 0.1, 2: 0.15, 3: 0.2, 4: 0.2, 5: 0.15, 6: 0.2},
+    follow_ups=0.45,
+    n_regions=ImagineSettings.n_regions,
+)
+
+COMPARISONS = Mix(
+    writers=(
+        (several.relation, 3.0),
+        (several.yes_no_relation, 2.0),
+        (several.bigger, 3.0),
+        (several.yes_no_bigger, 2.0),
+        (several.smaller, 1.5),
+        (several.yes_no_smaller, 1.0),
+        (several.choose_largest, 2.5),
+        (several.choose_end, 2.5),
+        (several.order_next, 3.0),
+    ),
+    turns={4: 0.2, 5: 0.3, 6: 0.5},
+    follow_ups=0.0,
+    n_regions=(0.0, 5.0, 1.5, 0.5),
+)
+"""Many short questions about few regions: among everything else, a small model does not begin to compare."""
+
+MIXES: Mapping[str, Mix] = {"everything": EVERYTHING, "comparisons": COMPARISONS}
