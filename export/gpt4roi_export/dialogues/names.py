@@ -79,7 +79,7 @@ def is_wrong(guess: str, region: RegionFacts, index: NameIndex) -> bool:
 
 
 def wrong_name(region: RegionFacts, others: Sequence[str], index: NameIndex, rng: random.Random) -> str | None:
-    """A name that is clearly not the region's: one of ``others``, one of the same kind, or any.
+    """A name that is clearly not the region's: one of ``others``, one of the same kind, any, or another kind.
 
     Returns:
         None if none was found in a few tries.
@@ -87,8 +87,10 @@ def wrong_name(region: RegionFacts, others: Sequence[str], index: NameIndex, rng
     roll = rng.random()
     if roll < 0.35:
         pool = tuple(others)
-    elif roll < 0.65 and region.kind is not None:
+    elif roll < 0.6 and region.kind is not None:
         pool = index.of_kind.get(region.kind, ())
+    elif roll < 0.8:
+        pool = tuple(index.of_kind)  # "Is it a dog?" is what people ask
     else:
         pool = index.names
     for _ in range(_TRIES if pool else 0):

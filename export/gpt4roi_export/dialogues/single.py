@@ -132,10 +132,10 @@ def why(desk: Desk) -> Draft | None:
     guess = desk.wrong_name(number) if desk.chance(0.15) else region.name
     if guess is None or region.name is None:
         return None
-    asked = desk.about(wordings.WHY, number, x=with_article(guess))
+    asked = desk.about(wordings.WHY, number, x=one_of(guess))
     if fits(guess, region, desk.index):
         return Draft("why", asked.question, reason(region), number)
-    answer = f"I do not think that it is {with_article(guess)}: it is {with_article(region.name)}."
+    answer = f"I do not think that it is {one_of(guess)}: it is {with_article(region.name)}."
     return Draft("why", asked.question, answer, number)
 
 

@@ -5,6 +5,7 @@ Does not know in which order a dialogue asks.
 
 from gpt4roi_export.dialogues import wordings
 from gpt4roi_export.dialogues.desk import Desk, Draft, plain
+from gpt4roi_export.dialogues.kinds import one_of
 from gpt4roi_export.dialogues.single import surely_named
 from gpt4roi_export.dialogues.words import listed, with_article
 
@@ -25,7 +26,11 @@ def missing(desk: Desk) -> Draft | None:
     if there >= _MOST_NUMBERS:
         return None
     absent = plain(desk.rng.randint(there + 1, min(_MOST_NUMBERS, there + 3)))
-    question = desk.word(wordings.MISSING, absent=absent)
+    if desk.chance(0.15):
+        thing = desk.pick(tuple(desk.index.of_kind) if desk.chance(0.4) else desk.index.names)
+        question = desk.word(wordings.MISSING_NAME, absent=absent, x=one_of(thing))
+    else:
+        question = desk.word(wordings.MISSING, absent=absent)
     return Draft("missing", question, f"There is no {absent}; {marked(desk.known)}.")
 
 

@@ -527,12 +527,24 @@ MISSING = Wording(
         "What color is {absent}?",
         "Where is {absent}?",
         "Describe {absent}.",
-        "Is {absent} a dog?",
         "Name {absent}.",
         "What can you see in {absent}?",
         "How big is {absent}?",
     ),
     ("Could you describe {absent}?", "Do you know what {absent} is?", "Which color does {absent} have?"),
+)
+
+MISSING_NAME = Wording(
+    (
+        "Is {absent} {x}?",
+        "Does {absent} show {x}?",
+        "Could {absent} be {x}?",
+        "Is there {x} in {absent}?",
+        "Is that {x} in {absent}?",
+        "So {absent} is {x}?",
+        "Do you think {absent} is {x}?",
+    ),
+    ("Am I right that {absent} is {x}?", "Do you see {x} in {absent}?", "Tell me, is {absent} {x}?"),
 )
 
 IMAGE = Wording(

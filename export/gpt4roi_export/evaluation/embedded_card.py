@@ -27,6 +27,8 @@ EMBEDDED = CardFacts(
         "comparisons": 61,
         "dialogues of the third run": 71,
         "comparisons among them": 72,
+        "dialogues of the last run": 81,
+        "comparisons among these": 82,
         "questions": 20,
     },
     commands=(
@@ -44,7 +46,11 @@ EMBEDDED = CardFacts(
         "--seed 72",
         "gpt4roi-export tune --config first.toml --out first",
         "gpt4roi-export tune --config second.toml --out second",
-        "gpt4roi-export tune --config third.toml --out tuned",
+        "gpt4roi-export tune --config third.toml --out third",
+        "gpt4roi-export dialogues --out data/last/everything.jsonl --count 1600 --seed 81",
+        "gpt4roi-export dialogues --out data/last/comparisons.jsonl --count 500 --per-scene 1 --mix comparisons "
+        "--seed 82",
+        "gpt4roi-export tune --config fourth.toml --out tuned",
         "gpt4roi-export evaluate --suite data/trained-objects --suite data/held-out --out report --card card.md",
     ),
     limits=(
