@@ -82,13 +82,19 @@ def yes_no_smaller(desk: Desk) -> Draft | None:
     return _yes_no_size(desk, wordings.YES_NO_SMALLER, "smaller")
 
 
-def _which(desk: Desk, wording: wordings.Wording, wanted: str) -> Draft | None:
-    """Which of two is as wanted, "bigger" or "smaller"?"""
+def _compared(desk: Desk) -> tuple[int, int, str] | None:
+    """Two regions, and how the first's size compares with the second's; None where people would disagree."""
     pair = desk.pair()
     found = None if pair is None else places.bigger(*map(desk.box, pair))
-    if pair is None or found is None:
+    return None if pair is None or found is None else (*pair, found)
+
+
+def _which(desk: Desk, wording: wordings.Wording, wanted: str) -> Draft | None:
+    """Which of two is as wanted, "bigger" or "smaller"?"""
+    compared = _compared(desk)
+    if compared is None:
         return None
-    a, b = pair
+    a, b, found = compared
     question = desk.word(wording, a=mention(a), b=mention(b))
     if found == "same":
         return Draft("bigger", question, "They are about the same size.")
@@ -97,11 +103,10 @@ def _which(desk: Desk, wording: wordings.Wording, wanted: str) -> Draft | None:
 
 def _yes_no_size(desk: Desk, wording: wordings.Wording, asked: str) -> Draft | None:
     """Is the first of two as asked, "bigger" or "smaller"?"""
-    pair = desk.pair()
-    found = None if pair is None else places.bigger(*map(desk.box, pair))
-    if pair is None or found is None:
+    compared = _compared(desk)
+    if compared is None:
         return None
-    a, b = pair
+    a, b, found = compared
     question = desk.word(wording, a=mention(a), b=mention(b))
     if found == "same":
         return Draft("bigger", question, "No, they are about the same size.")
