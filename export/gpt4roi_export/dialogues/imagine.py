@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass
 
 from gpt4roi_export.dialogues.names import NameIndex
+from gpt4roi_export.dialogues.places import AS_BIG
 from gpt4roi_export.scene import COLORS, RegionFacts, Scene
 
 Corners = tuple[float, float, float, float]
@@ -91,10 +92,18 @@ def _corners(
     if before and roll < 0.5:
         x1, y1, x2, y2 = (value / size[axis % 2] for axis, value in enumerate(rng.choice(before).box))
         if roll < 0.25:
-            width, height = x2 - x1, y2 - y1
+            width, height = _as_big(rng, settings, x2 - x1, y2 - y1)
         if roll < 0.37:
             x = (x1 + x2) / 2
         elif roll < 0.5:
             y = (y1 + y2) / 2
         x, y = min(max(x, width / 2), 1 - width / 2), min(max(y, height / 2), 1 - height / 2)
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _as_big(rng: random.Random, settings: ImagineSettings, width: float, height: float) -> tuple[float, float]:
+    """Sides of a box that a person would call as big as one of these sides: of another shape, and not to the pixel."""
+    shortest, longest = settings.shortest_side, settings.longest_side
+    scale = math.exp(rng.uniform(-0.5, 0.5) * math.log(AS_BIG))
+    stretch = math.exp(rng.uniform(-0.35, 0.35))
+    return min(longest, max(shortest, width * scale * stretch)), min(longest, max(shortest, height * scale / stretch))

@@ -1,4 +1,4 @@
-"""What dialogues are about, and how often: of everything, or comparisons alone. Data; writes no question."""
+"""What dialogues are about, and how often: of everything, or of what is hard to learn. Data; writes no question."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ class Mix:
         writers: Who writes an exchange, and how often, where the scene gives an occasion.
         turns: Weights of dialogues of so many turns.
         follow_ups: Share of the later turns that try to take up the last one.
-        n_regions: Weights of 1, 2, ... regions in an imagined scene.
+        scenes: What is usual in scenes that are imagined for it.
     """
 
     writers: tuple[tuple[Writer, float], ...]
     turns: Mapping[int, float]
     follow_ups: float
-    n_regions: tuple[float, ...]
+    scenes: ImagineSettings
 
 
 EVERYTHING = Mix(
@@ -30,7 +30,7 @@ EVERYTHING = Mix(
         (single.name, 3.0),
         (single.describe, 2.0),
         (single.color, 1.2),
-        (single.position, 1.5),
+        (single.position, 2.5),
         (single.size, 0.8),
         (single.kind, 1.0),
         (single.category, 1.0),
@@ -60,7 +60,7 @@ EVERYTHING = Mix(
     ),
     turns={1: 0.1, 2: 0.15, 3: 0.2, 4: 0.2, 5: 0.15, 6: 0.2},
     follow_ups=0.45,
-    n_regions=ImagineSettings.n_regions,
+    scenes=ImagineSettings(),
 )
 
 COMPARISONS = Mix(
@@ -77,8 +77,27 @@ COMPARISONS = Mix(
     ),
     turns={4: 0.2, 5: 0.3, 6: 0.5},
     follow_ups=0.0,
-    n_regions=(0.0, 5.0, 1.5, 0.5),
+    scenes=ImagineSettings(n_regions=(0.0, 5.0, 1.5, 0.5)),
 )
 """Many short questions about few regions: among everything else, a small model does not begin to compare."""
 
-MIXES: Mapping[str, Mix] = {"everything": EVERYTHING, "comparisons": COMPARISONS}
+MATCHES = Mix(
+    writers=(
+        (several.same, 4.0),
+        (several.count, 4.0),
+        (several.choose_name, 3.0),
+        (several.choose_color, 1.0),
+        (single.yes_no_name, 2.0),
+        (single.yes_no_place, 1.0),
+        (single.position, 2.5),
+        (single.category, 1.0),
+        (single.kind, 0.7),
+        (single.why, 1.0),
+    ),
+    turns={4: 0.2, 5: 0.3, 6: 0.5},
+    follow_ups=0.0,
+    scenes=ImagineSettings(n_regions=(0.0, 5.0, 2.5, 1.5, 0.7), unsure=0.05, same_name=0.4, same_kind=0.2),
+)
+"""The same for what matches: two things each other, a thing its name, a box its place."""
+
+MIXES: Mapping[str, Mix] = {"everything": EVERYTHING, "comparisons": COMPARISONS, "matches": MATCHES}

@@ -23,7 +23,7 @@ Size = Literal["small", "medium-sized", "large"]
 
 _THIRDS_MARGIN = 0.04  # of the picture's side: as near to a border between two words, either may be said
 _SMALL, _MEDIUM, _LARGE = 0.05, (0.08, 0.15), 0.2  # shares of the picture's area
-_SAME, _BIGGER = 1.2, 1.6  # ratios of areas
+AS_BIG, _BIGGER = 1.2, 1.6  # ratios of areas
 _MAIN_AXIS = 1.8  # how much farther along one axis than along the other
 _APART = 0.1  # of the picture's side
 _LEVEL = 0.05  # of the picture's side
@@ -106,7 +106,7 @@ def possible_sizes(box: XyXy) -> frozenset[str]:
 def bigger(first: XyXy, second: XyXy) -> Literal["bigger", "smaller", "same"] | None:
     """How the first box's area compares with the second's."""
     ratio = area(first) / area(second)
-    if 1 / _SAME < ratio < _SAME:
+    if 1 / AS_BIG < ratio < AS_BIG:
         return "same"
     if ratio > _BIGGER:
         return "bigger"

@@ -218,6 +218,10 @@ WHY = Wording(
         "How come {a} is {x}?",
         "For what reason do you call {a} {x}?",
         "What about {a} says that it is {x}?",
+        "How did you find out that {a} is {x}?",
+        "How do you recognize that {a} is {x}?",
+        "What is it that makes {a} look like {x}?",
+        "On what grounds is {a} {x}?",
     ),
     ("Why do you believe that {a} is {x}?", "What makes {a} {x}?", "How did you see that {a} is {x}?"),
 )
@@ -430,6 +434,9 @@ SAME = Wording(
         "Are both {a} and {b} the same thing?",
         "Is {a} the same kind of thing as {b}?",
         "Are {a} and {b} alike?",
+        "Would you say that {a} and {b} are the same?",
+        "Are the things in {a} and {b} the same?",
+        "Is there the same thing in both {a} and {b}?",
     ),
     ("Do {a} and {b} belong to the same kind?", "Is it the same thing in {a} and {b}?", "Are {a} and {b} of one kind?"),
 )

@@ -3,6 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpt4roi_export.dialogues import places
 from gpt4roi_export.dialogues.imagine import ImagineSettings, imagine
 from gpt4roi_export.dialogues.names import NameIndex
 from gpt4roi_export.scene import COLORS
@@ -43,3 +44,15 @@ def test_all_names_are_about_equally_often(index: NameIndex) -> None:
     )
     assert len(names) > 0.99 * len(index.names)
     assert max(names.values()) < 6 * names.total() / len(index.names)
+
+
+def test_things_as_big_as_each_other_have_other_shapes_and_sides(index: NameIndex) -> None:
+    rng = dice(7)
+    scenes = [imagine(index, rng, ImagineSettings(n_regions=(0.0, 1.0)), str(number)) for number in range(1500)]
+    pairs = [tuple(places.fractions(scene, region) for region in scene.regions) for scene in scenes]
+    alike = [pair for pair in pairs if places.bigger(*pair) == "same"]
+    assert 0.15 < len(alike) / len(pairs) < 0.4
+    ratios = [places.area(first) / places.area(second) for first, second in alike]
+    assert sum(ratio > 1.05 or ratio < 1 / 1.05 for ratio in ratios) > 0.5 * len(ratios)
+    widths = [(first[2] - first[0]) / (second[2] - second[0]) for first, second in alike]
+    assert sum(ratio > 1.1 or ratio < 1 / 1.1 for ratio in widths) > 0.5 * len(ratios)

@@ -1,5 +1,6 @@
 """Every answer is recomputed here from the facts, by other means than the writers use."""
 
+import itertools
 import re
 from collections import Counter, defaultdict
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt4roi_export.dialogues.imagine import ImagineSettings, imagine
-from gpt4roi_export.dialogues.mixes import COMPARISONS
+from gpt4roi_export.dialogues.mixes import COMPARISONS, MATCHES
 from gpt4roi_export.dialogues.names import NameIndex
 from gpt4roi_export.dialogues.wordings import Phrasings
 from gpt4roi_export.dialogues.write import write_dialogues
@@ -269,7 +270,7 @@ def test_yes_and_no_are_right_about_names(index: NameIndex, seed: int) -> None:
             if (
                 region.name is not None
                 and exchange.answer.endswith(f" {region.name}.")
-                and region.name.lower() in (exchange.question.lower())
+                and re.search(rf"\b{re.escape(region.name)}\b", exchange.question, re.IGNORECASE)
             ):
                 assert exchange.answer.startswith("Yes"), exchange
 
@@ -327,11 +328,26 @@ def test_a_scene_without_regions_gets_no_question_about_one(index: NameIndex) ->
 def test_comparisons_alone_are_of_nothing_else(index: NameIndex) -> None:
     tasks: Counter[str] = Counter()
     for seed in range(30):
-        scene = imagine(index, dice(seed), ImagineSettings(n_regions=COMPARISONS.n_regions), f"s{seed}")
+        scene = imagine(index, dice(seed), COMPARISONS.scenes, f"s{seed}")
         assert len(scene.regions) > 1
         written = write_dialogues(scene, dice(seed), Phrasings.TRAIN, index, mix=COMPARISONS)
         tasks.update(exchange.task for dialogue in written.dialogues for exchange in dialogue)
     assert set(tasks) == {"relation", "bigger", "choose"}
+
+
+def test_matches_are_often_there_and_often_not(index: NameIndex) -> None:
+    begins: dict[str, Counter[str]] = defaultdict(Counter)
+    for seed in range(200):
+        scene = imagine(index, dice(seed), MATCHES.scenes, f"s{seed}")
+        written = write_dialogues(scene, dice(seed), Phrasings.TRAIN, index, mix=MATCHES)
+        for exchange in itertools.chain.from_iterable(written.dialogues):
+            begins[exchange.task][re.split(r"\W", exchange.answer)[0]] += 1
+    assert set(begins) == {"same", "count", "choose", "yesno", "position", "kind", "why"}
+    same = begins["same"]
+    assert 0.25 < same["Yes"] / same.total() < 0.6
+    counts = begins["count"]
+    assert counts["None"] / counts.total() < 0.4
+    assert (counts["Two"] + counts["Three"]) / counts.total() > 0.2
 
 
 def test_the_same_seed_writes_the_same(index: NameIndex) -> None:
