@@ -10,7 +10,7 @@ import click
 from gpt4roi_export.cli.bundle import detector, embedded, skeletons
 from gpt4roi_export.cli.engines import engines
 from gpt4roi_export.cli.importing import import_, parity, quantize, synthesize
-from gpt4roi_export.cli.tuning import compare, dialogues, evaluate, pictures, scenes, tune, unnamed
+from gpt4roi_export.cli.tuning import compare, detected, dialogues, evaluate, pictures, scenes, tune, unnamed
 from gpt4roi_runtime.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, print_error
 from gpt4roi_runtime.errors import Gpt4RoiError
 
@@ -22,7 +22,7 @@ def commands() -> None:
 
 for _command in (
     *(embedded, import_, parity, quantize, synthesize),
-    *(pictures, scenes, unnamed, dialogues, tune, evaluate, compare),
+    *(pictures, scenes, unnamed, detected, dialogues, tune, evaluate, compare),
     *(engines, skeletons, detector),
 ):
     commands.add_command(_command)

@@ -9,6 +9,7 @@ from gpt4roi_export import weights
 from gpt4roi_export.cli.console import FILE, FOLDER, needs, progress_bar, user_cache
 from gpt4roi_export.vocabulary import read_accepted, read_vocabulary
 from gpt4roi_runtime.bundle.folder import default_bundle
+from gpt4roi_runtime.errors import InputError
 
 _SEED = click.option("--seed", default=1, show_default=True, help="The same seed writes the same file.")
 
@@ -57,6 +58,22 @@ def unnamed(source: Path, per_picture: int, seed: int) -> None:
 
 
 @click.command()
+@click.option("--pictures", "source", type=FOLDER, required=True, help="Folder of pictures, of any origin.")
+@click.option("--keep-out", default=0.12, show_default=True, type=click.FloatRange(0, 1), help="Share not labelled.")
+def detected(source: Path, keep_out: float) -> None:
+    """Name what the detector is sure of on pictures that have no labels; most of it are people."""
+    from gpt4roi_export.nanodet.pseudo_labels import DETECTED, label_pictures, left_out, pictures_in
+
+    wanted = [path for path in pictures_in(source) if not left_out(path.name, keep_out)]
+    if not wanted:
+        raise InputError(f"{source} holds no picture", "Name a folder with .jpg, .png or .webp files in or below it.")
+    target = source / DETECTED
+    labelled = label_pictures(wanted, target)
+    n_boxes = sum(len(scene.regions) for scene in labelled)
+    click.echo(f"wrote {n_boxes} boxes on {len(labelled)} of {len(wanted)} pictures to {target}")
+
+
+@click.command()
 @click.option("--scenes", "source", type=FILE, help="JSONL with facts; without it, scenes are imagined.")
 @click.option("--out", type=FILE, required=True, help="JSONL file to write.")
 @click.option("--count", default=10_000, show_default=True, help="How many scenes to imagine.")
@@ -64,7 +81,7 @@ def unnamed(source: Path, per_picture: int, seed: int) -> None:
 @click.option(
     "--mix",
     "mix_name",
-    type=click.Choice(["everything", "comparisons"]),
+    type=click.Choice(["everything", "comparisons", "matches"]),
     default="everything",
     show_default=True,
     help="What is asked.",
@@ -73,14 +90,12 @@ def unnamed(source: Path, per_picture: int, seed: int) -> None:
 def dialogues(source: Path | None, out: Path, count: int, per_scene: int, mix_name: str, seed: int) -> None:
     """Write questions and answers from known facts."""
     with needs("inflect", extra="export"):
-        from gpt4roi_export.dialogues.imagine import ImagineSettings
         from gpt4roi_export.dialogues.mixes import MIXES
         from gpt4roi_export.dialogues.names import index_names
         from gpt4roi_export.dialogues.training_file import imagined_scenes, read_scenes, with_dialogues, write_scenes
     mix = MIXES[mix_name]
     index = index_names(read_vocabulary(), read_accepted())
-    settings = ImagineSettings(n_regions=mix.n_regions)
-    facts = read_scenes(source) if source else imagined_scenes(index, count, seed, settings)
+    facts = read_scenes(source) if source else imagined_scenes(index, count, seed, mix.scenes)
     n_scenes = write_scenes(out, with_dialogues(facts, index, seed, n_dialogues=per_scene, mix=mix))
     click.echo(f"wrote {n_scenes} scenes to {out}")
 

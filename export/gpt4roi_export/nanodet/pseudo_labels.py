@@ -4,7 +4,7 @@ Does not know how the scenes are used. A scene holds facts only, no dialogue, an
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import msgspec
 from gpt4roi_export import plain_paths
 from gpt4roi_export.nanodet.description import NANODET, nanodet_detector
 from gpt4roi_export.scene import RegionFacts, Scene
+from gpt4roi_export.vocabulary import read_coco_names
 from gpt4roi_export.write_bundle import file_entry
 from gpt4roi_runtime.arrays import RgbImage
 from gpt4roi_runtime.backends.onnxruntime_detector import OnnxRuntimeDetector
@@ -23,7 +24,7 @@ from gpt4roi_runtime.image import load_image
 from gpt4roi_runtime.storage import written_aside
 from gpt4roi_runtime.vision.proposals import Proposal, propose
 
-SCENES = "scenes.jsonl"
+DETECTED = "detected.jsonl"
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -60,6 +61,7 @@ def label_pictures(pictures: Iterable[Path], target: Path, strictness: Strictnes
     """
     how = nanodet_detector(file_entry(NANODET.parent, NANODET.name))
     strict = strictness or Strictness()
+    names = read_coco_names()
     with closing(OnnxRuntimeDetector(NANODET, how)) as detector:
         scenes = [
             scene_of(
@@ -67,6 +69,7 @@ def label_pictures(pictures: Iterable[Path], target: Path, strictness: Strictnes
                 image,
                 propose(image, detector, how, threshold=strict.threshold),
                 strict,
+                names,
             )
             for path, image in _readable(pictures)
         ]
@@ -76,7 +79,13 @@ def label_pictures(pictures: Iterable[Path], target: Path, strictness: Strictnes
     return found
 
 
-def scene_of(picture: Path, image: RgbImage, proposals: tuple[Proposal, ...], strictness: Strictness) -> Scene:
+def scene_of(
+    picture: Path,
+    image: RgbImage,
+    proposals: tuple[Proposal, ...],
+    strictness: Strictness,
+    names: Mapping[str, str],
+) -> Scene:
     """What is trusted of the proposals, as a scene.
 
     Args:
@@ -84,6 +93,7 @@ def scene_of(picture: Path, image: RgbImage, proposals: tuple[Proposal, ...], st
         image: Its pixels.
         proposals: The best first.
         strictness: What is trusted.
+        names: What the detector's names are called in the vocabulary, where it is something else.
     """
     height_px, width_px = image.shape[:2]
     kept: list[Proposal] = []
@@ -93,7 +103,9 @@ def scene_of(picture: Path, image: RgbImage, proposals: tuple[Proposal, ...], st
         free = all(overlap(box, other.box) <= strictness.most_overlap for other in kept)
         if proposal.score >= strictness.threshold and large and free:
             kept.append(proposal)
-    regions = tuple(RegionFacts(box=_tenths(one.box), name=one.name) for one in kept[: strictness.max_regions])
+    regions = tuple(
+        RegionFacts(box=_tenths(one.box), name=names.get(one.name, one.name)) for one in kept[: strictness.max_regions]
+    )
     return Scene(id=picture.as_posix(), size=(width_px, height_px), regions=regions, image=picture)
 
 

@@ -1,7 +1,7 @@
 """AdamW with a rate for each part, warm-up and cosine; its state as named tensors. Knows no loss and no file."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,7 @@ class Optimiser:
 
     def __init__(self, parts: Mapping[Part, Mapping[str, nn.Parameter]], stage: Stage, n_steps: int) -> None:
         self._stage, self._n_steps = stage, n_steps
-        rates: dict[Part, float] = {
-            "region": stage.rates.region,
-            "projector": stage.rates.projector,
-            "lora": stage.rates.lora,
-        }
-        self._rates = {part: rate for part, rate in rates.items() if rate and parts[part]}
+        self._rates = {part: rate for part in parts if parts[part] and (rate := stage.rates.of(part))}
         self.parameters = {name: parameter for part in self._rates for name, parameter in parts[part].items()}
         for part, named in parts.items():
             for parameter in named.values():
@@ -78,11 +73,6 @@ class Optimiser:
             if found:
                 places = {key: "cpu" if key == "step" else parameter.device for key in found}
                 self._adam.state[parameter] = {key: value.to(places[key], copy=True) for key, value in found.items()}
-
-
-def _clipped(parameters: Sequence[nn.Parameter]) -> float:
-    """Clip the gradients of a part; returns their norm before."""
-    return float(torch.nn.utils.clip_grad_norm_(parameters, _LARGEST_GRADIENT))
 
 
 def rate_share(step: int, n_steps: int, stage: Stage) -> float:
