@@ -340,13 +340,10 @@ class TunedVision(nn.Module):
         return rows
 
     def region_parameters(self) -> list[nn.Parameter]:
-        """What learns to read regions, up to the names."""
-        return [p for part in (self.fused, self.reader.head, self.reader.color) for p in part.parameters()]
-
-    def name_parameters(self) -> list[nn.Parameter]:
-        """What learns to tell names apart."""
+        """What learns to read regions."""
+        parts = (self.fused, self.reader.head, self.reader.name, self.reader.color)
         known = set(map(id, self.reader.name.closed_form.parameters()))
-        return [p for p in self.reader.name.parameters() if id(p) not in known]
+        return [p for part in parts for p in part.parameters() if id(p) not in known]
 
     def projector_parameters(self) -> list[nn.Parameter]:
         """What learns to write them as rows."""

@@ -44,7 +44,6 @@ class Models:
         names = {id(parameter): f"vision.{name}" for name, parameter in self.vision.named_parameters()}
         return {
             "region": {names[id(parameter)]: parameter for parameter in self.vision.region_parameters()},
-            "names": {names[id(parameter)]: parameter for parameter in self.vision.name_parameters()},
             "projector": {names[id(parameter)]: parameter for parameter in self.vision.projector_parameters()},
             "lora": {} if self.lora is None else self.lora.named(),
         }
@@ -107,9 +106,9 @@ class Learner:
         total = torch.zeros((), device=self._device)
         by_task: dict[str, float] = {}
         if self._stage.concept_weight:
-            shares = {_COLOR: self._stage.color_share, _KEPT: self._stage.kept_share}
             for name, loss in self._concept_losses(wanted, reading).items():
-                total = total + self._stage.concept_weight * shares.get(name, 1.0) * loss
+                share = self._stage.color_share if name == _COLOR else 1.0
+                total = total + self._stage.concept_weight * share * loss
                 by_task[name] = float(loss.detach())
         if not self._stage.answer_weight:
             return StepLoss(total, by_task, 0, 0)
@@ -159,7 +158,7 @@ class Learner:
     def _seen(self, keys: Sequence[tuple[int, int]], draw: np.random.Generator) -> RegionReading:
         scenes = sorted({scene for scene, _ in keys})
         place = {scene: index for index, scene in enumerate(scenes)}
-        learns = any(self._stage.rates.of(part) for part in ("region", "names"))
+        learns = self._stage.rates.region > 0.0
         with torch.set_grad_enabled(learns):
             levels = self._models.vision.pyramid(self._maps.of(scenes, self._device))
             image_of_box = torch.tensor([place[scene] for scene, _ in keys], device=self._device)
@@ -215,9 +214,8 @@ class Learner:
             places, targets = torch.tensor(colors, device=self._device).T
             losses[_COLOR] = functional.cross_entropy(reading.color_logits[places], targets)
         if unnamed:
-            sharpness = self._stage.kept_sharpness
-            held = (sharpness * reading.encoder_logits[unnamed].detach()).log_softmax(dim=-1)
-            learned = (sharpness * reading.name_logits[unnamed]).log_softmax(dim=-1)
+            held = reading.encoder_logits[unnamed].detach().log_softmax(dim=-1)
+            learned = reading.name_logits[unnamed].log_softmax(dim=-1)
             losses[_KEPT] = functional.kl_div(learned, held, reduction="batchmean", log_target=True)
         return losses
 

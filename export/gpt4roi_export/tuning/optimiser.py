@@ -24,7 +24,12 @@ class Optimiser:
 
     def __init__(self, parts: Mapping[Part, Mapping[str, nn.Parameter]], stage: Stage, n_steps: int) -> None:
         self._stage, self._n_steps = stage, n_steps
-        self._rates = {part: rate for part in parts if parts[part] and (rate := stage.rates.of(part))}
+        rates: dict[Part, float] = {
+            "region": stage.rates.region,
+            "projector": stage.rates.projector,
+            "lora": stage.rates.lora,
+        }
+        self._rates = {part: rate for part, rate in rates.items() if rate and parts[part]}
         self.parameters = {name: parameter for part in self._rates for name, parameter in parts[part].items()}
         for part, named in parts.items():
             for parameter in named.values():

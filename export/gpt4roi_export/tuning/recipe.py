@@ -4,16 +4,15 @@ Knows neither torch nor what the data files hold.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 
 from gpt4roi_export import plain_paths
 from gpt4roi_runtime.errors import SettingsError
 
-Part = Literal["region", "names", "projector", "lora"]
-"""What can learn: the region module, its last layer, which tells names apart, its rows of the prompt, the language
-model's low-rank additions."""
+Part = Literal["region", "projector", "lora"]
+"""What can learn: the region module, its rows of the prompt, the language model's low-rank additions."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -39,25 +38,13 @@ class LearningRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         region: Of the region module.
-        names: Of its last layer, which tells names apart; None takes the region module's.
         projector: Of what turns readings into rows of the prompt.
         lora: Of the low-rank additions to the language model.
     """
 
     region: Weight = 0.0
-    names: Weight | None = None
     projector: Weight = 0.0
     lora: Weight = 0.0
-
-    def of(self, part: Part) -> float:
-        """The rate of a part."""
-        rates: dict[Part, float] = {
-            "region": self.region,
-            "names": self.region if self.names is None else self.names,
-            "projector": self.projector,
-            "lora": self.lora,
-        }
-        return rates[part]
 
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,9 +61,6 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         answer_weight: Of the language loss; at 0 the language model is not even loaded.
         concept_weight: Of the names' and colors' cross-entropy in the region module.
         color_share: Weight of the colors' part of it; that of the names' is 1.
-        kept_share: Weight of what holds regions without a name to the encoder's own reading.
-        kept_sharpness: Exponent on both readings' probabilities there: the higher, the more is it the likeliest name
-            that must stay, where the encoder is sure of none.
         label_smoothing: Share of a name's target that is spread over all names.
         box_jitter: Most that a side of a picture's box is moved, as a share of the box.
         warm_up: Share of the steps in which the rates rise from zero.
@@ -95,8 +79,6 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     answer_weight: Weight = 1.0
     concept_weight: Weight = 0.0
     color_share: Weight = 0.5
-    kept_share: Weight = 1.0
-    kept_sharpness: Positive = 1.0
     label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
     box_jitter: Annotated[float, msgspec.Meta(ge=0.0, le=0.4)] = 0.0
     warm_up: Share = 0.05
@@ -184,7 +166,7 @@ def _check_stage(stage: Stage) -> None:
             f"stage {stage.name!r} has answer_weight 0, so lora and projector learn nothing",
             "Set their rates to 0, or answer_weight above 0.",
         )
-    if not any(rates.of(part) for part in get_args(Part)):
+    if not (rates.region or rates.projector or rates.lora):
         raise SettingsError(f"stage {stage.name!r} has no rate above 0, so nothing learns", "Set one under rates.")
 
 

@@ -89,7 +89,7 @@ def versions() -> dict[str, str]:
 
 def vision_tensors(vision: TunedVision) -> dict[str, torch.Tensor]:
     """What training changes in the vision side, by the names of its state."""
-    trained = [*vision.region_parameters(), *vision.name_parameters(), *vision.projector_parameters()]
+    trained = [*vision.region_parameters(), *vision.projector_parameters()]
     known = {id(parameter) for parameter in trained}
     tensors = {name: tensor.detach() for name, tensor in vision.named_parameters() if id(tensor) in known}
     tensors["reader.name.shown"] = vision.reader.name.shown

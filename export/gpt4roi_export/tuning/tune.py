@@ -182,7 +182,7 @@ def _earlier_adapter(recipe: Recipe) -> Path | None:
 def _mark_shown(models: Models, recipe: Recipe, data: Sequence[StageData]) -> None:
     """Let the names that will be shown be learned; what was shown in an earlier run stays so."""
     for stage, read in zip(recipe.stage, data, strict=True):
-        if stage.concept_weight and stage.rates.of("names"):
+        if stage.concept_weight and stage.rates.region:
             for name in read.shown_names():
                 models.vision.reader.name.shown[models.vocabulary.index[name]] = 1.0
 

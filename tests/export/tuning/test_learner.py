@@ -169,44 +169,9 @@ def test_every_part_gets_a_gradient(models: Models, data: StageData) -> None:
             assert bool(parameter.grad.any()), name
 
 
-def test_a_region_without_a_name_is_held_to_what_the_encoder_reads(models: Models, data: StageData) -> None:
-    name = models.vision.reader.name
-    name.shown.fill_(1.0)
-    torch.nn.init.normal_(name.learned.weight, std=0.2, generator=torch.Generator().manual_seed(3))
-    items = [data.items[1]]  # mentions the whole picture, which has no name
-    keys, reading = reading_of(learner_of(models, data), data, [1])
-    place = keys.index((0, 0))
-    held, learned = (
-        logits[place].detach().double().numpy() for logits in (reading.encoder_logits, reading.name_logits)
-    )
-    totals = []
-    for sharpness, share in ((1.0, 0.0), (1.0, 2.0), (3.0, 2.0)):
-        ours, theirs = (np.exp(sharpness * (logits - logits.max())) for logits in (learned, held))
-        ours, theirs = ours / ours.sum(), theirs / theirs.sum()
-        expected = float((theirs * np.log(theirs / ours)).sum())
-        learner = learner_of(models, data, kept_sharpness=sharpness, kept_share=share)
-        loss = learner.loss(items, np.random.default_rng(0))
-        assert loss.by_task["concept:kept"] == pytest.approx(expected, rel=1e-3)
-        totals.append(float(loss.total.detach()) - 0.7 * share * expected)
-    assert expected > 0.01
-    assert totals == pytest.approx([totals[0]] * 3, rel=1e-4)
-
-
-def test_the_names_layer_can_learn_alone(models: Models, data: StageData) -> None:
-    rates = LearningRates(names=1.0)
-    learner = Learner(models, msgspec.structs.replace(stage(Path("x")), rates=rates, answer_weight=0.0), data, CPU)
-    models.vision.reader.name.shown.fill_(1.0)
-    for parameter in models.vision.region_parameters():
-        parameter.requires_grad_(requires_grad=False)
-    learner.loss([data.items[0]], np.random.default_rng(0)).total.backward()
-    assert models.vision.reader.name.learned.weight.grad is not None
-    assert bool(models.vision.reader.name.learned.weight.grad.any())
-
-
 def test_a_region_module_without_a_rate_gets_none(models: Models, data: StageData) -> None:
     rates = LearningRates(lora=1.0, projector=1.0)
     frozen = Learner(models, msgspec.structs.replace(stage(Path("x")), rates=rates), data, CPU)
     frozen.loss([data.items[0]], np.random.default_rng(0)).total.backward()
-    resting = [*models.vision.region_parameters(), *models.vision.name_parameters()]
-    assert all(parameter.grad is None for parameter in resting)
+    assert all(parameter.grad is None for parameter in models.vision.region_parameters())
     assert any(parameter.grad is not None for parameter in models.vision.projector_parameters())

@@ -13,7 +13,7 @@ def stage(rates: LearningRates, **changes: float) -> Stage:
 
 
 def parts() -> dict[Part, dict[str, nn.Parameter]]:
-    names: tuple[Part, ...] = ("region", "names", "projector", "lora")
+    names: tuple[Part, ...] = ("region", "projector", "lora")
     return {part: {f"{part}.w": nn.Parameter(torch.ones(3))} for part in names}
 
 
@@ -32,18 +32,6 @@ def test_only_parts_with_a_rate_move() -> None:
     assert (all_parts["region"]["region.w"] == 1.0).all()
     assert not all_parts["region"]["region.w"].requires_grad
     assert all_parts["lora"]["lora.w"].grad is None
-
-
-@pytest.mark.parametrize(
-    ("rates", "learns"),
-    [
-        (LearningRates(region=0.1), {"region.w", "names.w"}),
-        (LearningRates(region=0.1, names=0.0), {"region.w"}),
-        (LearningRates(names=0.1), {"names.w"}),
-    ],
-)
-def test_the_names_layer_learns_with_the_region_module_or_alone(rates: LearningRates, learns: set[str]) -> None:
-    assert set(Optimiser(parts(), stage(rates), 10).parameters) == learns
 
 
 def test_rates_are_each_parts_own() -> None:
