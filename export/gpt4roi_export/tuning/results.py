@@ -93,7 +93,13 @@ def vision_tensors(vision: TunedVision) -> dict[str, torch.Tensor]:
     known = {id(parameter) for parameter in trained}
     tensors = {name: tensor.detach() for name, tensor in vision.named_parameters() if id(tensor) in known}
     tensors["reader.name.shown"] = vision.reader.name.shown
-    return {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}
+    return {name: _narrowest(tensor.float().cpu().contiguous()) for name, tensor in tensors.items()}
+
+
+def _narrowest(numbers: torch.Tensor) -> torch.Tensor:
+    """In half floats where these are the same numbers: a part that rested since it was written so stays as small."""
+    halves = numbers.half()
+    return halves if torch.equal(halves.float(), numbers) else numbers
 
 
 def _adapter(lora: LoraMatrices) -> Adapter:
