@@ -27,13 +27,18 @@ EMBEDDED = CardFacts(
         "comparisons": 61,
         "dialogues of the third run": 71,
         "comparisons among them": 72,
-        "dialogues of the last run": 81,
+        "dialogues of the fourth run": 81,
         "comparisons among these": 82,
+        "matches": 91,
+        "comparisons beside them": 92,
+        "dialogues of the last run": 93,
         "questions": 20,
     },
     commands=(
         "gpt4roi-export pictures --out data/pictures",
         "gpt4roi-export scenes --pictures data/pictures --out data/train --count 9000 --seed 1",
+        "gpt4roi-export unnamed --pictures data/pictures",
+        "gpt4roi-export detected --pictures data/people",
         "gpt4roi-export scenes --pictures data/pictures --out data/trained-objects --count 400 --seed 2 "
         "--split trained-objects",
         "gpt4roi-export scenes --pictures data/pictures --out data/held-out --count 400 --seed 3 --split held-out",
@@ -50,7 +55,12 @@ EMBEDDED = CardFacts(
         "gpt4roi-export dialogues --out data/last/everything.jsonl --count 1600 --seed 81",
         "gpt4roi-export dialogues --out data/last/comparisons.jsonl --count 500 --per-scene 1 --mix comparisons "
         "--seed 82",
-        "gpt4roi-export tune --config fourth.toml --out tuned",
+        "gpt4roi-export tune --config fourth.toml --out fourth",
+        "gpt4roi-export dialogues --out data/fifth/matches.jsonl --count 4500 --per-scene 1 --mix matches --seed 91",
+        "gpt4roi-export dialogues --out data/fifth/comparisons.jsonl --count 3500 --per-scene 1 --mix comparisons "
+        "--seed 92",
+        "gpt4roi-export dialogues --out data/fifth/everything.jsonl --count 2600 --seed 93",
+        "gpt4roi-export tune --config fifth.toml --out tuned",
         "gpt4roi-export evaluate --suite data/trained-objects --suite data/held-out --out report --card card.md",
     ),
     limits=(
