@@ -617,11 +617,13 @@ def test_a_kept_and_a_brought_back_prefix_change_no_bit_on_the_embedded_model(sm
 
 @pytest.mark.bundle
 def test_answers_of_the_embedded_model_in_places_of_others_are_those_given_alone(smollm2_gguf: Path) -> None:
-    """Answers of 1 to 19 tokens, 4 at a time."""
+    """Answers of 1 to 19 tokens, 4 at a time; the prompts leave little doubt about what follows, as a tie is decided by
+    rounding, which differs side by side.
+    """
     decoder = load(smollm2_gguf, LlamaCppSettings(n_threads=1, context_length=1024, repack="on"))
-    shared = decoder.embed(decoder.tokenize("A cup and a spoon stand on a table. The next word is "))
+    shared = decoder.embed(decoder.tokenize("a b c d e f g h i j k l m n o p q r s t u v w x y z " * 2))
     words = ["red", "blue", "cup", "dog", "seven", "Paris", "water", "the", "a", "green", "old", "chair"]
-    tails = [decoder.embed(decoder.tokenize(f"not {word}, but")) for word in words]
+    tails = [decoder.embed(decoder.tokenize(f"{word} " * 3 + word)) for word in words]
     lengths = [1 + number * 7 % 19 for number in range(len(tails))]
     together, _ = refilled(decoder, tails, 4, lengths, shared)
     found = decoder.sequence_lengths()
