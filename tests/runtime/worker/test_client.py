@@ -432,6 +432,8 @@ class TestCancelling:
         assert next(first) == TextDelta("word")
 
     def test_by_ctrl_c(self, worker: WorkerPipeline, image: WorkerImage) -> None:
+        # Set anew: a library that another test loaded may have put its own handler below Python's.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         events = worker.ask(image, "slow prefill", {})
 
         def interrupted() -> None:
