@@ -86,7 +86,7 @@ def _corners(
     shortest, longest = settings.shortest_side, settings.longest_side
     base = math.exp(rng.uniform(math.log(shortest), math.log(longest)))
     stretch = math.exp(rng.uniform(-0.5, 0.5))
-    width, height = (min(longest, max(shortest, side)) for side in (base * stretch, base / stretch))
+    width, height = _stretched(base, base, stretch, settings)
     x, y = rng.uniform(width / 2, 1 - width / 2), rng.uniform(height / 2, 1 - height / 2)
     roll = rng.random()
     if before and roll < 0.5:
@@ -103,7 +103,12 @@ def _corners(
 
 def _as_big(rng: random.Random, settings: ImagineSettings, width: float, height: float) -> tuple[float, float]:
     """Sides of a box that a person would call as big as one of these sides: of another shape, and not to the pixel."""
-    shortest, longest = settings.shortest_side, settings.longest_side
     scale = math.exp(rng.uniform(-0.5, 0.5) * math.log(AS_BIG))
     stretch = math.exp(rng.uniform(-0.35, 0.35))
-    return min(longest, max(shortest, width * scale * stretch)), min(longest, max(shortest, height * scale / stretch))
+    return _stretched(width * scale, height * scale, stretch, settings)
+
+
+def _stretched(width: float, height: float, stretch: float, settings: ImagineSettings) -> tuple[float, float]:
+    """A wider and lower box of the same area, as far as its sides are usual."""
+    shortest, longest = settings.shortest_side, settings.longest_side
+    return min(longest, max(shortest, width * stretch)), min(longest, max(shortest, height / stretch))

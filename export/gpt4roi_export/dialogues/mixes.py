@@ -25,6 +25,9 @@ class Mix:
     scenes: ImagineSettings
 
 
+_MANY_TURNS = {4: 0.2, 5: 0.3, 6: 0.5}
+"""Of short questions."""
+
 EVERYTHING = Mix(
     writers=(
         (single.name, 3.0),
@@ -75,7 +78,7 @@ COMPARISONS = Mix(
         (several.choose_end, 2.5),
         (several.order_next, 3.0),
     ),
-    turns={4: 0.2, 5: 0.3, 6: 0.5},
+    turns=_MANY_TURNS,
     follow_ups=0.0,
     scenes=ImagineSettings(n_regions=(0.0, 5.0, 1.5, 0.5)),
 )
@@ -94,7 +97,7 @@ MATCHES = Mix(
         (single.kind, 0.7),
         (single.why, 1.0),
     ),
-    turns={4: 0.2, 5: 0.3, 6: 0.5},
+    turns=_MANY_TURNS,
     follow_ups=0.0,
     scenes=ImagineSettings(n_regions=(0.0, 5.0, 2.5, 1.5, 0.7), unsure=0.05, same_name=0.4, same_kind=0.2),
 )
