@@ -21,7 +21,8 @@ FILLER = ", which is a"
 SURENESS = ("unsure", "sure")
 PLACES = (("top", "middle", "bottom"), ("left", "center", "right"), ("small", "medium", "large"))
 """Words of the three place rows, from one end to the other."""
-
+MARKS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+"""Words for how far along a box is, in each of these rows: finer than the row's own words tell two boxes apart."""
 
 MAP_CHANNELS = (51, 120, 352)
 """Of the trunk's maps; the finest also holds the picture's mean colors."""
@@ -120,12 +121,19 @@ def word_tables(
         "words.sureness": _rows_of(SURENESS, language),
         "words.colors": _rows_of(COLORS, language),
         "words.places": np.stack([_rows_of(words, language) for words in PLACES]),
+        "words.marks": _apart(_rows_of(MARKS, language)),
     }
 
 
 def _rows_of(words: Sequence[str], language: Decoder) -> NDArray[np.float32]:
     """One row a word: the mean of its tokens."""
     return np.stack([language.embed(language.tokenize(f" {word}")).mean(axis=0) for word in words])
+
+
+def _apart(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What tells rows apart, without what they share: it is added to rows that are words already."""
+    apart: NDArray[np.float32] = rows - rows.mean(axis=0)
+    return apart
 
 
 def name_tokens(name: Sequence[int], filler: Sequence[int], n_rows: int) -> list[int]:

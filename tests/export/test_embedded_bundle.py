@@ -1,3 +1,4 @@
+import math
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from msgspec import json
 
 from gpt4roi_export.embedded_bundle import PYRAMID, assemble
 from gpt4roi_export.make_skeletons import make_skeletons, write_skeletons
-from gpt4roi_export.modules.tuned import RegionReading, TunedRegionsGraph, TunedVision, mixtures
+from gpt4roi_export.modules.tuned import RegionReading, TunedRegionsGraph, TunedVision, mixtures, ruler
 from gpt4roi_export.parity import compare
 from gpt4roi_export.scene import COLORS
 from gpt4roi_export.skeletons import FOLDER, read_skeletons
@@ -210,3 +211,22 @@ def test_a_place_is_a_word_inside_a_third_of_the_picture_and_a_mixture_between_t
 @pytest.mark.parametrize(("side", "size"), [(0.15, 0), (0.34, 1), (0.6, 2)])
 def test_a_size_is_a_word(side: float, size: int) -> None:
     assert mixtures(torch.tensor([[0.1, 0.1, 0.1 + side, 0.1 + side]]))[0, 2].argmax() == size
+
+
+def test_a_ruler_tells_boxes_apart_that_share_a_word() -> None:
+    small, as_big, bigger = (math.sqrt(0.02 * ratio) for ratio in (1.0, 1.2, 1.6))
+    boxes = torch.tensor([[0.1, 0.1, 0.1 + side, 0.1 + side] for side in (small, as_big, bigger)])
+    marks = ruler(boxes)
+    assert torch.allclose(marks.sum(dim=-1), torch.ones(3, 3))
+    assert ((marks > 0).sum(dim=-1) <= 2).all()
+    near, far = (marks[index, 2] - marks[0, 2] for index in (1, 2))
+    assert far.norm() > 1.5 * near.norm() > 0
+    words = mixtures(boxes)[:, 2]
+    assert far.norm() > 3 * (words[2] - words[0]).norm()
+
+
+def test_a_ruler_ends_where_boxes_do() -> None:
+    marks = ruler(torch.tensor([[0.0, 0.0, 0.01, 0.01], [0.0, 0.0, 1.0, 1.0], [0.99, 0.99, 1.0, 1.0]]))
+    assert marks[:, 2].argmax(dim=-1).tolist() == [0, 11, 0]
+    assert marks[1, :2, 5:7].tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert marks[2, :2].argmax(dim=-1).tolist() == [11, 11]

@@ -59,7 +59,13 @@ def unnamed(source: Path, per_picture: int, seed: int) -> None:
 
 @click.command()
 @click.option("--pictures", "source", type=FOLDER, required=True, help="Folder of pictures, of any origin.")
-@click.option("--keep-out", default=0.12, show_default=True, type=click.FloatRange(0, 1), help="Share not labelled.")
+@click.option(
+    "--keep-out",
+    default=0.12,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Share not labelled.",
+)
 def detected(source: Path, keep_out: float) -> None:
     """Name what the detector is sure of on pictures that have no labels; most of it are people."""
     from gpt4roi_export.nanodet.pseudo_labels import DETECTED, label_pictures, left_out, pictures_in

@@ -69,9 +69,9 @@ EVERYTHING = Mix(
 COMPARISONS = Mix(
     writers=(
         (several.relation, 3.0),
-        (several.yes_no_relation, 2.0),
+        (several.yes_no_relation, 3.5),
         (several.bigger, 3.0),
-        (several.yes_no_bigger, 2.0),
+        (several.yes_no_bigger, 3.0),
         (several.smaller, 1.5),
         (several.yes_no_smaller, 1.0),
         (several.choose_largest, 2.5),

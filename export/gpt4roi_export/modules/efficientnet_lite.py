@@ -71,11 +71,29 @@ class EfficientNetLite2(nn.Module):
         Returns:
             At 520 px: 48 x 65 x 65, 120 x 32 x 32, 352 x 16 x 16, 1280 x 16 x 16.
         """
-        level_ends = blocks_of_levels()
-        levels = []
+        finest, middle = self.front(pixels)
+        return (finest, middle, *self.rest(middle))
+
+    def front(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor]:
+        """Features of strides 8 and 16."""
+        finest, middle, _ = blocks_of_levels()
         features = functional.relu6(self.stem(pixels))
-        for index, block in enumerate(self.blocks):
+        levels = []
+        for index, block in enumerate(self.blocks[: middle + 1]):
             features = block(features)
-            if index in level_ends:
+            if index in (finest, middle):
                 levels.append(features)
-        return (*levels, functional.relu6(self.head(features)))
+        return levels[0], levels[1]
+
+    def rest(self, middle: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
+        """Features of stride 32, before and behind the head's convolution, from those of stride 16."""
+        features = middle
+        for block in self.last_blocks:
+            features = block(features)
+        return features, functional.relu6(self.head(features))
+
+    @property
+    def last_blocks(self) -> nn.Sequential:
+        """The blocks behind stride 16."""
+        _, middle, _ = blocks_of_levels()
+        return nn.Sequential(*self.blocks[middle + 1 :])

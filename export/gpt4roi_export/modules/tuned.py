@@ -19,7 +19,7 @@ from gpt4roi_export.efficientnet_lite import FEATURE_WIDTH, N_CLASSES, CellGrid,
 from gpt4roi_export.modules.efficientnet_lite import EfficientNetLite2
 from gpt4roi_export.modules.pyramid import LevelFusion, Levels, with_coordinates
 from gpt4roi_export.modules.roi_align import roi_align, roi_mean
-from gpt4roi_export.tuned import MAP_CHANNELS, N_PLACE_ROWS, TunedSizes
+from gpt4roi_export.tuned import MAP_CHANNELS, MARKS, N_PLACE_ROWS, TunedSizes
 
 Align = Callable[[Tensor, Tensor, int, int], Tensor]
 """``roi_align`` or ``roi_mean``."""
@@ -31,7 +31,9 @@ UNKNOWN_LOGIT = -8.0
 ENTRY_LOGIT = 1.0
 """Of such a name once training shows it, before its first step; most of ImageNet's logits lie below it."""
 SMALLEST, LARGEST = 0.006, 0.4
-"""Shares of the picture's area between which the size row tells boxes apart."""
+"""Shares of the picture's area at which a thing is as small, and as large, as the size row's words can say."""
+SMALLEST_MARK = 0.0036
+"""Share at which the size row's first mark stands; its last one is the whole picture."""
 SIZE_BORDERS = (0.063, 0.173)
 """Shares at which a thing is called medium-sized, and large: middles of the ranges where people would disagree."""
 BORDER_WIDTH = 0.08
@@ -44,14 +46,12 @@ class RegionReading:
 
     Attributes:
         name_logits: Before the softmax.
-        encoder_logits: The same as the encoder alone reads it, before anything was learned.
         color_logits: Before the softmax.
         features: Of the region itself.
         boxes: x1 y1 x2 y2 in 0..1.
     """
 
     name_logits: Float[Tensor, "n names"]
-    encoder_logits: Float[Tensor, "n names"]
     color_logits: Float[Tensor, "n colors"]
     features: Float[Tensor, "n f"]
     boxes: Float[Tensor, "n 4"]
@@ -68,17 +68,32 @@ class RegionReading:
 
 
 class Trunk(nn.Module):
-    """The frozen encoder, and the picture's own colors beside its finest map."""
+    """The encoder, and the picture's own colors beside its finest map.
+
+    Its front never learns, so that a cache can keep what it gives.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.trunk = EfficientNetLite2()
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Levels:
-        """Maps of strides 8, 16 and 32: 51, 120 and 352 channels; the last 3 of the finest are mean pixels."""
-        finest, middle, coarsest, _ = self.trunk(pixels)
+        """Maps of strides 8 and 16: 51 and 120 channels; the last 3 of the finest are mean pixels."""
+        finest, middle = self.trunk.front(pixels)
         stride = pixels.shape[-1] // finest.shape[-1]
-        return (torch.cat([finest, functional.avg_pool2d(pixels, stride)], dim=1), middle, coarsest)
+        return (torch.cat([finest, functional.avg_pool2d(pixels, stride)], dim=1), middle)
+
+    def rest(self, middle: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
+        """Features of stride 32, 352 channels, and behind the head's convolution, 1280."""
+        return self.trunk.rest(middle)
+
+    def front_parts(self) -> nn.ModuleList:
+        """What makes the maps."""
+        return nn.ModuleList([self.trunk.stem, *self.trunk.blocks[: -len(self.trunk.last_blocks)]])
+
+    def learning_parameters(self) -> list[nn.Parameter]:
+        """Of what makes the features of stride 32."""
+        return [*self.trunk.last_blocks.parameters(), *self.trunk.head.parameters()]
 
 
 class SmallPyramid(nn.Module):
@@ -148,12 +163,28 @@ class NameClassifier(nn.Module):
         self.register_buffer("shown", torch.zeros(sizes.n_names))
         self.n_unknown = sizes.n_names - N_CLASSES
 
-    def forward(self, encoder: Float[Tensor, "n c"], features: Float[Tensor, "n f"]) -> tuple[Tensor, Tensor]:
-        """Logits from the encoder's mean features in the box and the region's own; then those of the encoder alone."""
-        known = self.closed_form(encoder) * self.log_scale.exp()
-        logits = functional.pad(known, (0, self.n_unknown), value=UNKNOWN_LOGIT)
+    def forward(
+        self,
+        encoder: Float[Tensor, "n c"],
+        features: Float[Tensor, "n f"],
+        hidden: Float[Tensor, " names"] | None = None,
+    ) -> Float[Tensor, "n names"]:
+        """Logits from the encoder's mean features in the box and the region's own.
+
+        Args:
+            encoder: Mean features.
+            features: Of the region.
+            hidden: 1 for a name that shall be read as if training had never shown it; None hides none.
+        """
+        shown = self.shown if hidden is None else self.shown * (1.0 - hidden)
         correction = self.learned(torch.cat([self.norm(encoder), features], dim=1))
-        return logits + correction * self.shown, logits
+        logits: Tensor = self.by_encoder(encoder) + correction * shown
+        return logits
+
+    def by_encoder(self, encoder: Float[Tensor, "n c"]) -> Float[Tensor, "n names"]:
+        """Logits from the encoder's features alone."""
+        known = self.closed_form(encoder) * self.log_scale.exp()
+        return functional.pad(known, (0, self.n_unknown), value=UNKNOWN_LOGIT)
 
 
 class RegionReader(nn.Module):
@@ -172,7 +203,11 @@ class RegionReader(nn.Module):
         self.color = nn.Linear(sizes.feature_width, sizes.n_colors)
 
     def forward(
-        self, levels: Levels, boxes: Float[Tensor, "n 4"], image_of_box: Int[Tensor, " n"] | None = None
+        self,
+        levels: Levels,
+        boxes: Float[Tensor, "n 4"],
+        image_of_box: Int[Tensor, " n"] | None = None,
+        hidden: Float[Tensor, " names"] | None = None,
     ) -> RegionReading:
         """Read ``boxes`` (x1 y1 x2 y2 in 0..1).
 
@@ -180,6 +215,7 @@ class RegionReader(nn.Module):
             levels: As ``TunedVision.pyramid`` returns them; the coarsest one also holds the encoder's features.
             boxes: Of all images together.
             image_of_box: Which image each box belongs to; None where there is one image.
+            hidden: Names to read as if training had never shown them.
         """
         fused, encoder = split_encoder(levels, self.sizes.width)
         rois = tuple(
@@ -188,8 +224,16 @@ class RegionReader(nn.Module):
         )
         mean = self._align(roi_mean, encoder, self.grids[-1], boxes, image_of_box)
         features = self.head(rois)
-        names, names_of_encoder = self.name(mean, features)
-        return RegionReading(names, names_of_encoder, self.color(features), features, boxes)
+        return RegionReading(self.name(mean, features, hidden), self.color(features), features, boxes)
+
+    def names_by_encoder(
+        self,
+        encoder: Float[Tensor, "b c h w"],
+        boxes: Float[Tensor, "n 4"],
+        image_of_box: Int[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n names"]:
+        """Logits of names from an encoder's features of stride 32 alone."""
+        return self.name.by_encoder(self._align(roi_mean, encoder, self.grids[-1], boxes, image_of_box))
 
     def _align(self, align: Align, level: Tensor, grid: CellGrid, boxes: Tensor, image_of_box: Tensor | None) -> Tensor:
         # RoIAlign takes the centre of cell i for i + 0.5.
@@ -218,6 +262,7 @@ class RegionWords(nn.Module):
     sureness: Tensor
     colors: Tensor
     places: Tensor
+    marks: Tensor
 
     def __init__(self, sizes: TunedSizes) -> None:
         super().__init__()
@@ -228,6 +273,7 @@ class RegionWords(nn.Module):
         self.register_buffer("sureness", torch.zeros(2, length))  # unsure, sure
         self.register_buffer("colors", torch.zeros(sizes.n_colors, length))
         self.register_buffer("places", torch.zeros(N_PLACE_ROWS, 3, length))  # top.., left.., small.. to the opposite
+        self.register_buffer("marks", torch.zeros(len(MARKS), length))  # along any of these ways
         self.box_embedding = nn.Sequential(
             nn.Linear(4, sizes.box_hidden),
             nn.ReLU(),
@@ -264,6 +310,7 @@ class RegionWords(nn.Module):
     def _places(self, reading: RegionReading) -> Tensor:
         learned = self.box_projector(self.box_embedding(reading.boxes)) + self.projector(reading.features)
         words = torch.einsum("npk,pkd->npd", mixtures(reading.boxes), self.places)
+        words = words + ruler(reading.boxes) @ self.marks
         placed: Tensor = words + learned.reshape(-1, N_PLACE_ROWS, self.sizes.embedding_length)
         return placed
 
@@ -292,6 +339,20 @@ def mixtures(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
     return (along + word) / 2
 
 
+def ruler(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 marks"]:
+    """How near each mark is to the box's height, side and size: two neighbours share what there is.
+
+    The words above are three on a way; two boxes of which one is half as big again are nearly the same mixture of them.
+    """
+    across, down = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    size = 1.0 - torch.log(area.clamp(min=SMALLEST_MARK, max=1.0)) / math.log(SMALLEST_MARK)
+    last = len(MARKS) - 1
+    position = torch.stack([down, across, size], dim=1)[:, :, None] * last
+    marks = torch.arange(len(MARKS), dtype=boxes.dtype, device=boxes.device)
+    return (1.0 - (position - marks).abs()).clamp(min=0.0)
+
+
 class TunedVision(nn.Module):
     """The whole vision side, as it is trained; called, it is the graph that encodes an image.
 
@@ -316,28 +377,35 @@ class TunedVision(nn.Module):
         return (self.rows(self.read(levels, whole))[0], *levels)
 
     def maps(self, pixels: Float[Tensor, "b 3 h w"]) -> Levels:
-        """The frozen trunk's three maps of ``MAP_CHANNELS``; what a cache keeps."""
+        """The two maps that the encoder's front gives; what a cache keeps."""
         maps: Levels = self.encoder(pixels)
         return maps
 
     def pyramid(self, maps: Levels) -> Levels:
-        """Four levels from the trunk's three maps; the coarsest also carries the encoder's own features."""
-        with torch.no_grad():
-            encoder = functional.relu6(self.encoder.trunk.head(maps[-1]))
-        fused = self.fused((*maps, encoder))
+        """Four levels from the encoder's two maps; the coarsest also carries the encoder's own features."""
+        coarsest, encoder = self.encoder.rest(maps[-1])
+        fused = self.fused((*maps, coarsest, encoder))
         return (*fused[:-1], torch.cat([fused[-1], encoder], dim=1))
 
     def read(
-        self, levels: Levels, boxes: Float[Tensor, "n 4"], image_of_box: Int[Tensor, " n"] | None = None
+        self,
+        levels: Levels,
+        boxes: Float[Tensor, "n 4"],
+        image_of_box: Int[Tensor, " n"] | None = None,
+        hidden: Float[Tensor, " names"] | None = None,
     ) -> RegionReading:
         """What stands in the boxes."""
-        reading: RegionReading = self.reader(levels, boxes, image_of_box)
+        reading: RegionReading = self.reader(levels, boxes, image_of_box, hidden)
         return reading
 
     def rows(self, reading: RegionReading) -> Float[Tensor, "n k d"]:
         """Rows of the prompt."""
         rows: Tensor = self.words(reading)
         return rows
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """What of the encoder can learn."""
+        return self.encoder.learning_parameters()
 
     def region_parameters(self) -> list[nn.Parameter]:
         """What learns to read regions."""

@@ -1,16 +1,18 @@
 """The models that learn, and the loss of a step; knows no optimiser, no file and no loop."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from gpt4roi_export.modules.tuned import RegionReading, TunedVision
-from gpt4roi_export.scene import COLORS, RegionFacts
+from gpt4roi_export.efficientnet_lite import N_CLASSES
+from gpt4roi_export.modules.tuned import RegionReading, Trunk, TunedVision
+from gpt4roi_export.scene import RegionFacts
 from gpt4roi_export.tuning.answer_loss import answer_losses
+from gpt4roi_export.tuning.concepts import COLOR, ENCODER, FEATURES, Concepts, Seen, see
 from gpt4roi_export.tuning.imagined import Vocabulary, imagine_colors, imagine_names
 from gpt4roi_export.tuning.llama import Llama
 from gpt4roi_export.tuning.lora import LoraMatrices
@@ -19,7 +21,6 @@ from gpt4roi_export.tuning.recipe import Part, Stage
 from gpt4roi_export.tuning.sequences import WHOLE_PICTURE, TalkRows
 from gpt4roi_export.tuning.stage_data import Item, StageData
 
-_NAME, _COLOR, _KEPT = "concept:name", "concept:color", "concept:kept"
 _WHOLE = RegionFacts(box=(0.0, 0.0, 1.0, 1.0))
 
 
@@ -32,21 +33,31 @@ class Models:
         vocabulary: Names it tells.
         llama: The frozen language model, where a stage needs it.
         lora: Its additions.
+        published: The encoder before it learned anything.
     """
 
     vision: TunedVision
     vocabulary: Vocabulary
     llama: Llama | None
     lora: LoraMatrices | None
+    published: Trunk
 
     def parts(self) -> Mapping[Part, dict[str, nn.Parameter]]:
         """Every parameter that can learn, by its name in files."""
         names = {id(parameter): f"vision.{name}" for name, parameter in self.vision.named_parameters()}
         return {
+            "encoder": {names[id(parameter)]: parameter for parameter in self.vision.encoder_parameters()},
             "region": {names[id(parameter)]: parameter for parameter in self.vision.region_parameters()},
             "projector": {names[id(parameter)]: parameter for parameter in self.vision.projector_parameters()},
             "lora": {} if self.lora is None else self.lora.named(),
         }
+
+
+def frozen_copy(encoder: Trunk) -> Trunk:
+    """The encoder as it is now, whatever will be learned."""
+    kept = copy.deepcopy(encoder)
+    kept.requires_grad_(requires_grad=False)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ class Learner:
     ) -> None:
         self._models, self._stage, self._device = models, stage, device
         self._scenes, self._maps = data.scenes, data.maps
+        self._concepts = Concepts(models.vision, models.published, models.vocabulary.index, stage.label_smoothing)
 
     def loss(self, items: Sequence[Item], draw: np.random.Generator) -> StepLoss:
         """Loss of the items of a step.
@@ -102,12 +114,15 @@ class Learner:
             draw: Chance for what is imagined.
         """
         wanted = self._wanted(items)
-        reading = self._read(wanted, draw)
+        reading, seen = self._read(wanted, draw)
         total = torch.zeros((), device=self._device)
         by_task: dict[str, float] = {}
-        if self._stage.concept_weight:
-            for name, loss in self._concept_losses(wanted, reading).items():
-                share = self._stage.color_share if name == _COLOR else 1.0
+        if self._stage.concept_weight and seen is not None:
+            stage = self._stage
+            shares = {ENCODER: stage.encoder_share, COLOR: stage.color_share, FEATURES: stage.feature_weight}
+            facts = [self._facts(key) for key in wanted.keys if self._is_pictured(key)]
+            for name, loss in self._concepts.losses(facts, seen).items():
+                share = shares.get(name, 1.0)
                 total = total + self._stage.concept_weight * share * loss
                 by_task[name] = float(loss.detach())
         if not self._stage.answer_weight:
@@ -141,28 +156,42 @@ class Learner:
             boxes.append((x1 / width, y1 / height, x2 / width, y2 / height))
         return torch.tensor(boxes, dtype=torch.float32, device=self._device).reshape(-1, 4)
 
-    def _read(self, wanted: _Wanted, draw: np.random.Generator) -> RegionReading:
+    def _read(self, wanted: _Wanted, draw: np.random.Generator) -> tuple[RegionReading, Seen | None]:
         """Read pictures where there are any, imagine the rest, and put both into the order of ``wanted``."""
-        seen = [key for key in wanted.keys if self._scenes[key[0]].picture is not None]
-        unseen = [key for key in wanted.keys if self._scenes[key[0]].picture is None]
-        readings = [*([self._seen(seen, draw)] if seen else []), *([self._imagined(unseen, draw)] if unseen else [])]
-        order = torch.tensor([wanted.place[key] for key in (*seen, *unseen)], device=self._device).argsort()
-        return RegionReading(
+        shown = [key for key in wanted.keys if self._is_pictured(key)]
+        unseen = [key for key in wanted.keys if not self._is_pictured(key)]
+        seen = self._seen(shown, draw) if shown else None
+        readings = [*([seen.reading] if seen else []), *([self._imagined(unseen, draw)] if unseen else [])]
+        order = torch.tensor([wanted.place[key] for key in (*shown, *unseen)], device=self._device).argsort()
+        together = RegionReading(
             name_logits=torch.cat([reading.name_logits for reading in readings])[order],
-            encoder_logits=torch.cat([reading.encoder_logits for reading in readings])[order],
             color_logits=torch.cat([reading.color_logits for reading in readings])[order],
             features=torch.cat([reading.features for reading in readings])[order],
             boxes=torch.cat([reading.boxes for reading in readings])[order],
         )
+        return together, seen
 
-    def _seen(self, keys: Sequence[tuple[int, int]], draw: np.random.Generator) -> RegionReading:
+    def _is_pictured(self, key: tuple[int, int]) -> bool:
+        return self._scenes[key[0]].picture is not None
+
+    def _seen(self, keys: Sequence[tuple[int, int]], draw: np.random.Generator) -> Seen:
         scenes = sorted({scene for scene, _ in keys})
         place = {scene: index for index, scene in enumerate(scenes)}
-        learns = self._stage.rates.region > 0.0
-        with torch.set_grad_enabled(learns):
-            levels = self._models.vision.pyramid(self._maps.of(scenes, self._device))
-            image_of_box = torch.tensor([place[scene] for scene, _ in keys], device=self._device)
-            return self._models.vision.read(levels, self._moved(self._boxes(keys), draw), image_of_box)
+        image_of_box = torch.tensor([place[scene] for scene, _ in keys], device=self._device)
+        boxes = self._moved(self._boxes(keys), draw)
+        rates = self._stage.rates
+        with torch.set_grad_enabled(bool(rates.region or rates.encoder)):
+            return see(
+                self._models.vision, self._maps.of(scenes, self._device), boxes, image_of_box, self._hidden(draw)
+            )
+
+    def _hidden(self, draw: np.random.Generator) -> Tensor | None:
+        """ImageNet's names that this step reads by the encoder alone; the others it could not."""
+        if not self._stage.name_dropout:
+            return None
+        hidden = np.zeros(self._models.vision.sizes.n_names, dtype=np.float32)
+        hidden[:N_CLASSES] = draw.random(N_CLASSES) < self._stage.name_dropout
+        return torch.from_numpy(hidden).to(self._device)
 
     def _moved(self, boxes: Tensor, draw: np.random.Generator) -> Tensor:
         """Boxes as another hand might have drawn them."""
@@ -177,47 +206,12 @@ class Learner:
         facts = [self._facts(key) for key in keys]
         names = np.stack([imagine_names(region, self._models.vocabulary, draw) for region in facts])
         colors = np.stack([imagine_colors(region, draw) for region in facts])
-        name_logits = torch.from_numpy(names).to(self._device)
         return RegionReading(
-            name_logits=name_logits,
-            encoder_logits=name_logits,
+            name_logits=torch.from_numpy(names).to(self._device),
             color_logits=torch.from_numpy(colors).to(self._device),
             features=torch.zeros(len(keys), self._models.vision.sizes.feature_width, device=self._device),
             boxes=self._boxes(keys),
         )
-
-    def _concept_losses(self, wanted: _Wanted, reading: RegionReading) -> dict[str, Tensor]:
-        """Cross-entropies of names and colors, of what stands in pictures and is known.
-
-        A region without a name is held to what the encoder alone reads in it, so that names are not unlearned.
-        """
-        names: list[tuple[int, int]] = []
-        colors: list[tuple[int, int]] = []
-        unnamed: list[int] = []
-        for place, key in enumerate(wanted.keys):
-            facts = self._facts(key)
-            if self._scenes[key[0]].picture is None:
-                continue
-            if facts.name is not None:
-                names.append((place, self._models.vocabulary.index[facts.name]))
-            else:
-                unnamed.append(place)
-            if facts.color is not None:
-                colors.append((place, COLORS.index(facts.color)))
-        losses = {}
-        if names:
-            places, targets = torch.tensor(names, device=self._device).T
-            smoothing = self._stage.label_smoothing
-            logits = reading.name_logits[places]
-            losses[_NAME] = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-        if colors:
-            places, targets = torch.tensor(colors, device=self._device).T
-            losses[_COLOR] = functional.cross_entropy(reading.color_logits[places], targets)
-        if unnamed:
-            held = reading.encoder_logits[unnamed].detach().log_softmax(dim=-1)
-            learned = reading.name_logits[unnamed].log_softmax(dim=-1)
-            losses[_KEPT] = functional.kl_div(learned, held, reduction="batchmean", log_target=True)
-        return losses
 
     def _answers(
         self, talks: Sequence[tuple[int, TalkRows]], rows: Tensor, wanted: _Wanted

@@ -1,4 +1,4 @@
-"""The frozen trunk's maps of every picture, computed once and kept as half floats in mapped files.
+"""The maps of the encoder's frozen front of every picture, computed once and kept as half floats in mapped files.
 
 A file holds the maps of a number of pictures, so that a kill loses little. Does not know scenes, dialogues or losses.
 """

@@ -25,6 +25,7 @@ class Optimiser:
     def __init__(self, parts: Mapping[Part, Mapping[str, nn.Parameter]], stage: Stage, n_steps: int) -> None:
         self._stage, self._n_steps = stage, n_steps
         rates: dict[Part, float] = {
+            "encoder": stage.rates.encoder,
             "region": stage.rates.region,
             "projector": stage.rates.projector,
             "lora": stage.rates.lora,

@@ -11,8 +11,9 @@ import msgspec
 from gpt4roi_export import plain_paths
 from gpt4roi_runtime.errors import SettingsError
 
-Part = Literal["region", "projector", "lora"]
-"""What can learn: the region module, its rows of the prompt, the language model's low-rank additions."""
+Part = Literal["encoder", "region", "projector", "lora"]
+"""What can learn: the encoder's last blocks, the region module, its rows of the prompt, the language model's low-rank
+additions."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -37,11 +38,13 @@ class LearningRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Highest learning rate of each part; a part at 0 does not learn.
 
     Attributes:
+        encoder: Of the encoder's blocks behind stride 16.
         region: Of the region module.
         projector: Of what turns readings into rows of the prompt.
         lora: Of the low-rank additions to the language model.
     """
 
+    encoder: Weight = 0.0
     region: Weight = 0.0
     projector: Weight = 0.0
     lora: Weight = 0.0
@@ -61,6 +64,11 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         answer_weight: Of the language loss; at 0 the language model is not even loaded.
         concept_weight: Of the names' and colors' cross-entropy in the region module.
         color_share: Weight of the colors' part of it; that of the names' is 1.
+        encoder_share: The same of the names that the encoder alone reads, where it learns.
+        feature_weight: Of how far the encoder's features leave the published ones on pictures where nothing is named,
+            as a share of their square; only where the encoder learns.
+        name_dropout: Share of ImageNet's names that a step reads as if training never showed them, so that the encoder
+            learns to tell them too, and not the correction behind it alone.
         label_smoothing: Share of a name's target that is spread over all names.
         box_jitter: Most that a side of a picture's box is moved, as a share of the box.
         warm_up: Share of the steps in which the rates rise from zero.
@@ -79,6 +87,9 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     answer_weight: Weight = 1.0
     concept_weight: Weight = 0.0
     color_share: Weight = 0.5
+    encoder_share: Weight = 0.5
+    feature_weight: Weight = 0.0
+    name_dropout: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
     label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
     box_jitter: Annotated[float, msgspec.Meta(ge=0.0, le=0.4)] = 0.0
     warm_up: Share = 0.05
@@ -120,7 +131,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         device: ``auto`` takes a GPU if torch has one.
         threads: Of torch; None takes every physical core this process may use.
         checkpoint_s: Seconds between checkpoints: the most work that a kill can lose.
-        cache: Folder for the frozen trunk's maps; None puts it beside the run's results.
+        cache: Folder for the maps of the encoder's front; None puts it beside the run's results.
     """
 
     stage: Annotated[tuple[Stage, ...], msgspec.Meta(min_length=1)]
@@ -166,7 +177,12 @@ def _check_stage(stage: Stage) -> None:
             f"stage {stage.name!r} has answer_weight 0, so lora and projector learn nothing",
             "Set their rates to 0, or answer_weight above 0.",
         )
-    if not (rates.region or rates.projector or rates.lora):
+    if stage.name_dropout and stage.answer_weight:
+        raise SettingsError(
+            f"stage {stage.name!r} has name_dropout beside answers, which would be about other names",
+            "Set answer_weight or name_dropout to 0.",
+        )
+    if not (rates.encoder or rates.region or rates.projector or rates.lora):
         raise SettingsError(f"stage {stage.name!r} has no rate above 0, so nothing learns", "Set one under rates.")
 
 

@@ -9,13 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import torch
 from safetensors.torch import save
 
 from gpt4roi_export import plain_paths
 from gpt4roi_export.adapter import Adapter, LowRank, write_adapter
-from gpt4roi_export.modules.tuned import TunedVision
+from gpt4roi_export.modules.tuned import Trunk, TunedVision
 from gpt4roi_export.tuned_part import ADAPTER, VISION
 from gpt4roi_export.tuning.lora import LoraMatrices
 from gpt4roi_export.tuning.recipe import Recipe
@@ -61,13 +60,14 @@ class Story(msgspec.Struct, frozen=True):
     versions: Mapping[str, str]
 
 
-def save_tuned(out: Path, vision: TunedVision, lora: LoraMatrices | None, story: Story) -> None:
+def save_tuned(out: Path, vision: TunedVision, lora: LoraMatrices | None, published: Trunk, story: Story) -> None:
     """Write ``adapter.safetensors``, ``vision.safetensors`` and ``tuned.json``.
 
     Args:
         out: Folder, already there.
         vision: Only what learns, and which names were shown, is written.
         lora: None if the language model was not tuned; then there is no adapter.
+        published: The encoder before it learned.
         story: How they came about.
 
     Raises:
@@ -77,7 +77,7 @@ def save_tuned(out: Path, vision: TunedVision, lora: LoraMatrices | None, story:
     if lora is not None:
         write_adapter(out / ADAPTER, _adapter(lora))
     with written_aside(out / VISION) as file:
-        file.write(save(vision_tensors(vision)))
+        file.write(save(vision_tensors(vision, published)))
     with written_aside(out / STORY) as file:
         file.write(msgspec.json.format(msgspec.json.encode(story, enc_hook=plain_paths.encoded), indent=2) + b"\n")
 
@@ -87,28 +87,33 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES}
 
 
-def vision_tensors(vision: TunedVision) -> dict[str, torch.Tensor]:
-    """What training changes in the vision side, by the names of its state."""
+def vision_tensors(vision: TunedVision, published: Trunk) -> dict[str, torch.Tensor]:
+    """What training changes in the vision side, as half floats, by the names of its state.
+
+    Args:
+        vision: After training.
+        published: The encoder before it; of a vision side whose encoder is still the same, it is left out.
+
+    Raises:
+        NumericError: A number does not fit half floats.
+    """
     trained = [*vision.region_parameters(), *vision.projector_parameters()]
+    pairs = zip(vision.encoder.parameters(), published.parameters(), strict=True)
+    if any(not torch.equal(learned, before) for learned, before in pairs):
+        trained += vision.encoder_parameters()
     known = {id(parameter) for parameter in trained}
     tensors = {name: tensor.detach() for name, tensor in vision.named_parameters() if id(tensor) in known}
     tensors["reader.name.shown"] = vision.reader.name.shown
-    return {name: _narrowest(tensor.float().cpu().contiguous()) for name, tensor in tensors.items()}
-
-
-def _narrowest(numbers: torch.Tensor) -> torch.Tensor:
-    """In half floats where these are the same numbers: a part that rested since it was written so stays as small."""
-    halves = numbers.half()
-    return halves if torch.equal(halves.float(), numbers) else numbers
+    return {name: _half(name, tensor) for name, tensor in tensors.items()}
 
 
 def _adapter(lora: LoraMatrices) -> Adapter:
-    named = {name: _half(name, parameter.detach()) for name, parameter in lora.named().items()}
+    named = {name: _half(name, parameter.detach()).numpy() for name, parameter in lora.named().items()}
     bases = sorted({name.rpartition(".")[0] for name in named})
     return Adapter({base: LowRank(named[f"{base}.lora_a"], named[f"{base}.lora_b"]) for base in bases}, lora.scale)
 
 
-def _half(name: str, tensor: torch.Tensor) -> np.ndarray:
+def _half(name: str, tensor: torch.Tensor) -> torch.Tensor:
     if not bool((tensor.abs() <= _LARGEST_HALF).all()):
         raise NumericError(f"{name} holds a number that half floats cannot", "Lower the rates, and tune again.")
-    return tensor.cpu().numpy().astype(np.float16)
+    return tensor.cpu().contiguous().half()

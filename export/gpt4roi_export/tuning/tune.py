@@ -17,13 +17,13 @@ import torch
 
 from gpt4roi_export import plain_paths
 from gpt4roi_export.embedded_prompt import embedded_prompt
-from gpt4roi_export.modules.tuned import TunedVision
+from gpt4roi_export.modules.tuned import Trunk, TunedVision
 from gpt4roi_export.published import published_encoder, published_language
 from gpt4roi_export.tuned_part import ADAPTER
 from gpt4roi_export.tuning.checkpoints import Checkpoint, CheckpointFolder
 from gpt4roi_export.tuning.imagined import Vocabulary
 from gpt4roi_export.tuning.language_weights import read_language_weights
-from gpt4roi_export.tuning.learner import Learner, Models
+from gpt4roi_export.tuning.learner import Learner, Models, frozen_copy
 from gpt4roi_export.tuning.llama import Llama
 from gpt4roi_export.tuning.lora import LoraMatrices
 from gpt4roi_export.tuning.maps import MapsCache, state_id
@@ -134,13 +134,14 @@ def _prepare(recipe: Recipe, out: Path, start: StartingVision, report: Report) -
     with closing(LlamaCppDecoder.load(gguf, header, settings)) as language:
         vision, vocabulary = start(language)
         vision.to(device)
+        published = frozen_copy(vision.encoder)
         cache = _maps_cache(recipe, out, vision, device, report)
         maker = SequenceMaker(embedded_prompt(), language, vision.sizes.n_rows)
         data = []
         for stage in recipe.stage:
             report.note(f"reading the data of stage {stage.name}")
             data.append(read_stage(stage, vocabulary, maker if stage.answer_weight else None, cache))
-    models = _models(recipe, gguf, vision, vocabulary, device)
+    models = _models(recipe, gguf, vision, vocabulary, published)
     _mark_shown(models, recipe, data)
     return _Prepared(recipe, sha256_of(gguf), models, data, device)
 
@@ -155,15 +156,16 @@ def _maps_cache(recipe: Recipe, out: Path, vision: TunedVision, device: torch.de
     return MapsCache(
         recipe.cache or out / CACHE,
         vision.maps,
-        state_id(vision.encoder),
+        state_id(vision.encoder.front_parts()),
         vision.sizes.side_px,
         device,
         report.note,
     )
 
 
-def _models(recipe: Recipe, gguf: Path, vision: TunedVision, names: Vocabulary, device: torch.device) -> Models:
+def _models(recipe: Recipe, gguf: Path, vision: TunedVision, names: Vocabulary, published: Trunk) -> Models:
     llama, lora = None, None
+    device = vision.words.offsets.device
     if any(stage.answer_weight for stage in recipe.stage):
         weights = read_language_weights(gguf)
         llama = Llama(weights, _dtype(recipe, device)).to(device)
@@ -171,7 +173,7 @@ def _models(recipe: Recipe, gguf: Path, vision: TunedVision, names: Vocabulary, 
             lora = LoraMatrices(weights, recipe.lora).to(device)
     if recipe.begin_with is not None:
         put_in_earlier_run(recipe.begin_with, vision, lora)
-    return Models(vision, names, llama, lora)
+    return Models(vision, names, llama, lora, published)
 
 
 def _earlier_adapter(recipe: Recipe) -> Path | None:
@@ -182,7 +184,7 @@ def _earlier_adapter(recipe: Recipe) -> Path | None:
 def _mark_shown(models: Models, recipe: Recipe, data: Sequence[StageData]) -> None:
     """Let the names that will be shown be learned; what was shown in an earlier run stays so."""
     for stage, read in zip(recipe.stage, data, strict=True):
-        if stage.concept_weight and stage.rates.region:
+        if stage.concept_weight and (stage.rates.region or stage.rates.encoder):
             for name in read.shown_names():
                 models.vision.reader.name.shown[models.vocabulary.index[name]] = 1.0
 
@@ -197,7 +199,7 @@ def _run(prepared: _Prepared, around: Surroundings, resumed: Checkpoint | None) 
     run = Run(legs, models.parts(), around)
     if not run.go(resumed):
         return False
-    save_tuned(around.out, models.vision, models.lora, _story(prepared, run))
+    save_tuned(around.out, models.vision, models.lora, models.published, _story(prepared, run))
     adapter = _earlier_adapter(recipe)
     if models.lora is None and adapter is not None:
         shutil.copyfile(adapter, around.out / ADAPTER)  # untouched, but what was tuned beside it belongs to it

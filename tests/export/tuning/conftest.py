@@ -66,7 +66,8 @@ def small_vision(_language: Decoder | None = None) -> tuple[TunedVision, Vocabul
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(3)
         vision = TunedVision(SIZES)
-        for table in (vision.words.names, vision.words.sureness, vision.words.colors, vision.words.places):
+        words = vision.words
+        for table in (words.names, words.sureness, words.colors, words.places, words.marks):
             table.normal_()
     return vision, Vocabulary.of(NAMES, KINDS)
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from gpt4roi_export.efficientnet_lite import N_CLASSES
 from gpt4roi_export.embedded_prompt import embedded_prompt
 from gpt4roi_export.modules.tuned import RegionReading
 from gpt4roi_export.scene import COLORS
 from gpt4roi_export.tuning.language_weights import read_language_weights
-from gpt4roi_export.tuning.learner import Learner, Models
+from gpt4roi_export.tuning.learner import Learner, Models, frozen_copy
 from gpt4roi_export.tuning.llama import Llama
 from gpt4roi_export.tuning.lora import LoraMatrices
 from gpt4roi_export.tuning.maps import MapsCache
@@ -30,7 +31,7 @@ def stage(data: Path, **changes: float) -> Stage:
     made = Stage(
         name="s",
         data=(DataFile(path=data),),
-        rates=LearningRates(region=1.0, projector=1.0, lora=1.0),
+        rates=LearningRates(encoder=1.0, region=1.0, projector=1.0, lora=1.0),
         concept_weight=0.7,
         color_share=0.4,
         label_smoothing=0.1,
@@ -48,7 +49,7 @@ def models(tiny_gguf: Path) -> Models:
     lora = LoraMatrices(weights, Lora(rank=2))
     for parameter in lora.parameters():
         torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(2))
-    return Models(vision, vocabulary, Llama(weights, torch.float32), lora)
+    return Models(vision, vocabulary, Llama(weights, torch.float32), lora, frozen_copy(vision.encoder))
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def learner_of(models: Models, data: StageData, **changes: float) -> Learner:
 
 def reading_of(learner: Learner, data: StageData, items: list[int]) -> tuple[list[tuple[int, int]], RegionReading]:
     wanted = learner._wanted([data.items[item] for item in items])
-    return list(wanted.keys), learner._read(wanted, np.random.default_rng(0))
+    return list(wanted.keys), learner._read(wanted, np.random.default_rng(0))[0]
 
 
 def box_of(data: StageData, scene_index: int, number: int) -> list[float]:
@@ -161,6 +162,8 @@ def test_the_loss_is_that_of_the_plain_formula(models: Models, data: StageData) 
 def test_every_part_gets_a_gradient(models: Models, data: StageData) -> None:
     models.vision.reader.name.shown.fill_(1.0)
     torch.nn.init.normal_(models.vision.reader.name.learned.weight)  # zero at first, and nothing passes through it
+    for parameter in models.vision.encoder_parameters():
+        parameter.requires_grad_()  # as the optimiser does where it has a rate
     learner_of(models, data).loss([data.items[0]], np.random.default_rng(0)).total.backward()
     for part, parameters in models.parts().items():
         assert parameters, part
@@ -174,4 +177,16 @@ def test_a_region_module_without_a_rate_gets_none(models: Models, data: StageDat
     frozen = Learner(models, msgspec.structs.replace(stage(Path("x")), rates=rates), data, CPU)
     frozen.loss([data.items[0]], np.random.default_rng(0)).total.backward()
     assert all(parameter.grad is None for parameter in models.vision.region_parameters())
+    assert all(parameter.grad is None for parameter in models.vision.encoder_parameters())
     assert any(parameter.grad is not None for parameter in models.vision.projector_parameters())
+
+
+def test_hidden_names_are_read_by_the_encoder_alone(models: Models, data: StageData) -> None:
+    name = models.vision.reader.name
+    name.shown.fill_(1.0)
+    torch.nn.init.normal_(name.learned.weight)
+    _, every = reading_of(learner_of(models, data), data, [0])
+    _, some = reading_of(learner_of(models, data, name_dropout=0.5), data, [0])
+    changed = (every.name_logits != some.name_logits).any(dim=0)
+    assert not changed[N_CLASSES:].any()
+    assert 0.3 < float(changed[:N_CLASSES].float().mean()) < 0.7

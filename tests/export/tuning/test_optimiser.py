@@ -13,7 +13,7 @@ def stage(rates: LearningRates, **changes: float) -> Stage:
 
 
 def parts() -> dict[Part, dict[str, nn.Parameter]]:
-    names: tuple[Part, ...] = ("region", "projector", "lora")
+    names: tuple[Part, ...] = ("encoder", "region", "projector", "lora")
     return {part: {f"{part}.w": nn.Parameter(torch.ones(3))} for part in names}
 
 

@@ -45,6 +45,8 @@ def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
         ("steps = 5", "steps = 5\nanswer_weight = 0.0", "no loss"),
         ("steps = 5", "steps = 5\nanswer_weight = 0.0\nconcept_weight = 1.0", "lora and projector learn nothing"),
         ("lora = 1e-3", "lora = 0.0", "nothing learns"),
+        ("steps = 5", "steps = 5\nname_dropout = 0.3", "about other names"),
+        ("steps = 5", "steps = 5\nname_dropout = 1.0", "name_dropout"),
         ("lora = 1e-3", "lora = -1.0", "lora"),
         ("weight = 0.5", "weight = 0.0", "weight"),
         ('"words"', '" "', "' '"),

@@ -79,7 +79,7 @@ def recipe_for(data: Path, gguf: Path) -> Recipe:
     see = Stage(
         name="see",
         data=files,
-        rates=LearningRates(region=1e-2),
+        rates=LearningRates(encoder=1e-3, region=1e-2),
         answer_weight=0.0,
         concept_weight=1.0,
         box_jitter=0.1,
@@ -155,9 +155,11 @@ def test_a_run_leaves_what_a_bundle_is_made_of(finished: Path) -> None:
     assert all(pair.b.any() for pair in adapter.pairs.values())
     vision = part.vision_weights()
     before = small_vision()[0].state_dict()
-    learned = {name for name, tensor in vision.items() if not np.array_equal(tensor, before[name].numpy())}
+    learned = {name for name, tensor in vision.items() if not np.array_equal(tensor, before[name].half().numpy())}
     assert {"reader.name.learned.weight", "reader.color.weight", "words.offsets", "reader.name.shown"} <= learned
-    assert not any(name.startswith(("encoder.", "words.names", "reader.name.closed_form")) for name in vision)
+    assert {"encoder.trunk.blocks.15.project.weight", "encoder.trunk.head.weight"} <= learned
+    of_front = ("encoder.trunk.stem", *(f"encoder.trunk.blocks.{block}." for block in range(15)))
+    assert not any(name.startswith((*of_front, "words.names", "reader.name.closed_form")) for name in vision)
     # Of scenes 0 and 1, which have pictures: cat and horse, dog and cup.
     assert np.flatnonzero(vision["reader.name.shown"]).tolist() == [0, 1, 2, 3]
     story = json.loads((out / "tuned.json").read_text())
@@ -170,7 +172,7 @@ def test_a_run_leaves_what_a_bundle_is_made_of(finished: Path) -> None:
         ("talk", n) for n in (1, 2, 3, 4, 5)
     ]
     assert {"name", "yesno"} <= set().union(*(line["by_task"] for line in lines))
-    assert set(lines[0]["by_task"]) == {"concept:name", "concept:color"}
+    assert set(lines[0]["by_task"]) == {"concept:name", "concept:encoder", "concept:color"}
 
 
 def test_the_same_recipe_gives_the_same_numbers(recipe: Recipe, straight: list[bytes], tmp_path: Path) -> None:
@@ -250,7 +252,7 @@ def test_parts_without_a_rate_stay(recipe: Recipe, tmp_path: Path) -> None:
     run_recipe(only_talk(recipe, rates=LearningRates(lora=1e-2)), tmp_path / "out", small_vision, Quiet())
     before = small_vision()[0].state_dict()
     for name, tensor in TunedPart.of(tmp_path / "out").vision_weights().items():
-        np.testing.assert_array_equal(tensor, before[name].numpy())
+        np.testing.assert_array_equal(tensor, before[name].half().numpy())
 
 
 def test_the_saved_adapter_gives_the_models_logits(
