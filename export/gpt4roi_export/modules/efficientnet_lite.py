@@ -93,7 +93,7 @@ class EfficientNetLite2(nn.Module):
         return features, functional.relu6(self.head(features))
 
     @property
-    def last_blocks(self) -> nn.Sequential:
+    def last_blocks(self) -> nn.ModuleList:
         """The blocks behind stride 16."""
         _, middle, _ = blocks_of_levels()
-        return nn.Sequential(*self.blocks[middle + 1 :])
+        return self.blocks[middle + 1 :]

@@ -321,8 +321,7 @@ def mixtures(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
     Half of each share says which word a person would use, half how far along the box is, so that two boxes in the same
     third of the picture can still be told apart.
     """
-    across, down = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    across, down, area = _center_and_area(boxes)
     # Sizes are compared by ratio.
     small, medium, large, largest = (math.log(share) for share in (SMALLEST, *SIZE_BORDERS, LARGEST))
     size = torch.log(area.clamp(min=SMALLEST, max=LARGEST))
@@ -344,13 +343,17 @@ def ruler(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 marks"]:
 
     The words above are three on a way; two boxes of which one is half as big again are nearly the same mixture of them.
     """
-    across, down = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    across, down, area = _center_and_area(boxes)
     size = 1.0 - torch.log(area.clamp(min=SMALLEST_MARK, max=1.0)) / math.log(SMALLEST_MARK)
     last = len(MARKS) - 1
     position = torch.stack([down, across, size], dim=1)[:, :, None] * last
     marks = torch.arange(len(MARKS), dtype=boxes.dtype, device=boxes.device)
     return (1.0 - (position - marks).abs()).clamp(min=0.0)
+
+
+def _center_and_area(boxes: Float[Tensor, "n 4"]) -> tuple[Tensor, Tensor, Tensor]:
+    across, down = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    return across, down, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 class TunedVision(nn.Module):

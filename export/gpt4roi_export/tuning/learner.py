@@ -179,8 +179,7 @@ class Learner:
         place = {scene: index for index, scene in enumerate(scenes)}
         image_of_box = torch.tensor([place[scene] for scene, _ in keys], device=self._device)
         boxes = self._moved(self._boxes(keys), draw)
-        rates = self._stage.rates
-        with torch.set_grad_enabled(bool(rates.region or rates.encoder)):
+        with torch.set_grad_enabled(self._stage.rates.learns_to_read):
             return see(
                 self._models.vision, self._maps.of(scenes, self._device), boxes, image_of_box, self._hidden(draw)
             )

@@ -49,6 +49,11 @@ class LearningRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     projector: Weight = 0.0
     lora: Weight = 0.0
 
+    @property
+    def learns_to_read(self) -> bool:
+        """Whether anything learns that reads pictures."""
+        return bool(self.encoder or self.region)
+
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One part of a run, with data and rates of its own.

@@ -17,7 +17,7 @@ import torch
 
 from gpt4roi_export import plain_paths
 from gpt4roi_export.embedded_prompt import embedded_prompt
-from gpt4roi_export.modules.tuned import Trunk, TunedVision
+from gpt4roi_export.modules.tuned import TunedVision
 from gpt4roi_export.published import published_encoder, published_language
 from gpt4roi_export.tuned_part import ADAPTER
 from gpt4roi_export.tuning.checkpoints import Checkpoint, CheckpointFolder
@@ -134,14 +134,13 @@ def _prepare(recipe: Recipe, out: Path, start: StartingVision, report: Report) -
     with closing(LlamaCppDecoder.load(gguf, header, settings)) as language:
         vision, vocabulary = start(language)
         vision.to(device)
-        published = frozen_copy(vision.encoder)
         cache = _maps_cache(recipe, out, vision, device, report)
         maker = SequenceMaker(embedded_prompt(), language, vision.sizes.n_rows)
         data = []
         for stage in recipe.stage:
             report.note(f"reading the data of stage {stage.name}")
             data.append(read_stage(stage, vocabulary, maker if stage.answer_weight else None, cache))
-    models = _models(recipe, gguf, vision, vocabulary, published)
+    models = _models(recipe, gguf, vision, vocabulary, device)
     _mark_shown(models, recipe, data)
     return _Prepared(recipe, sha256_of(gguf), models, data, device)
 
@@ -163,9 +162,8 @@ def _maps_cache(recipe: Recipe, out: Path, vision: TunedVision, device: torch.de
     )
 
 
-def _models(recipe: Recipe, gguf: Path, vision: TunedVision, names: Vocabulary, published: Trunk) -> Models:
-    llama, lora = None, None
-    device = vision.words.offsets.device
+def _models(recipe: Recipe, gguf: Path, vision: TunedVision, names: Vocabulary, device: torch.device) -> Models:
+    llama, lora, published = None, None, frozen_copy(vision.encoder)
     if any(stage.answer_weight for stage in recipe.stage):
         weights = read_language_weights(gguf)
         llama = Llama(weights, _dtype(recipe, device)).to(device)
@@ -184,7 +182,7 @@ def _earlier_adapter(recipe: Recipe) -> Path | None:
 def _mark_shown(models: Models, recipe: Recipe, data: Sequence[StageData]) -> None:
     """Let the names that will be shown be learned; what was shown in an earlier run stays so."""
     for stage, read in zip(recipe.stage, data, strict=True):
-        if stage.concept_weight and (stage.rates.region or stage.rates.encoder):
+        if stage.concept_weight and stage.rates.learns_to_read:
             for name in read.shown_names():
                 models.vision.reader.name.shown[models.vocabulary.index[name]] = 1.0
 
