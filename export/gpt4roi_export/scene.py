@@ -18,6 +18,7 @@ class RegionFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         box: x1, y1, x2, y2 in pixels of the upright picture.
         name: What is in it, in the singular and without an article: "great blue heron".
         color: The color that most of it has, one of ``COLORS``.
+        many_colored: Whether it was looked at, and no color leads; without a color, nobody may have looked.
         kind: What ``name`` is one of: "bird".
         sure: Whether a model that sees the picture can be expected to know the name.
     """
@@ -27,6 +28,7 @@ class RegionFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     color: str | None = None
     kind: str | None = None
     sure: bool = True
+    many_colored: bool = False
 
 
 class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -11,7 +11,8 @@ import msgspec
 from gpt4roi_runtime.errors import InputError
 from gpt4roi_runtime.storage import written_aside
 
-Split = Literal["train", "held-out"]
+Split = Literal["train", "held-out", "practice"]
+"""Trained on and asked about in new scenes; never trained on; trained on and asked about nowhere."""
 INDEX = "index.json"
 
 Box = tuple[float, float, float, float]
@@ -54,6 +55,22 @@ class Cutout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     split: Split
 
 
+class Boxed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One thing on a photo.
+
+    Attributes:
+        named: What it is called.
+        box: Where it is.
+        color: That most of it has, one of ``scene.COLORS``; None where none leads, or nobody looked.
+        many_colored: Whether somebody looked, and none leads.
+    """
+
+    named: Named
+    box: Box
+    color: str | None = None
+    many_colored: bool = False
+
+
 class Photo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole photo in which some things are boxed.
 
@@ -66,7 +83,7 @@ class Photo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     path: str
-    regions: tuple[tuple[Named, Box], ...]
+    regions: tuple[Boxed, ...]
     source: str
     licence: str
     split: Split

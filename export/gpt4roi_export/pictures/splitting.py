@@ -29,6 +29,11 @@ def split_of_picture(file: str, named: tuple[Named, ...], everyday: frozenset[st
     return _by_hash(unknown[0])
 
 
+def may_be_practised(thing: Named, everyday: frozenset[str]) -> bool:
+    """Whether a picture that no suite is made of may teach this thing: not if all pictures of its name are held out."""
+    return split_of_picture("", (thing,), everyday) == "train" or thing.known
+
+
 def split_of_backdrop(file: str) -> Split:
     """Whether a backdrop may be trained on."""
     return _by_hash(f"backdrop {file}")

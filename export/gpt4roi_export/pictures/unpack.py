@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
 from PIL import Image
 
 from gpt4roi_export.pictures.cutting import Rgba, clear_ground, decode_rgba, shrunk, tight
 from gpt4roi_export.pictures.deb import read_deb
-from gpt4roi_export.pictures.index import Backdrop, Box, Cutout, Named, Photo, Pictures, Split, write_index
+from gpt4roi_export.pictures.index import Backdrop, Boxed, Cutout, Named, Photo, Pictures, Split, write_index
 from gpt4roi_export.pictures.packages import Package, find_package, packages
 from gpt4roi_export.pictures.rcc import read_rcc
-from gpt4roi_export.pictures.splitting import split_of_backdrop, split_of_picture
+from gpt4roi_export.pictures.splitting import may_be_practised, split_of_backdrop, split_of_picture
+from gpt4roi_export.scene import COLORS
 from gpt4roi_export.vocabulary import N_IMAGENET, Vocabulary, read_accepted, read_coco_names, read_vocabulary
 from gpt4roi_runtime.errors import InputError, OutputError
 from gpt4roi_runtime.storage import written_aside
@@ -28,9 +30,10 @@ _NAMES = Path(__file__).parent / "names"
 _STAMPS = "usr/share/tuxpaint/stamps/"
 _RESOURCES = "usr/share/gcompris-qt/rcc/"
 _EMOJI = "package/assets/"
+_CLIP_ART = "usr/share/openclipart/png/"
 _MOST_PHOTO_SIDE_PX = 960
 _MOST_FILE_BYTES = 64 << 20
-_REGION = re.compile(r"^(\D+?) (\d+) (\d+) (\d+) (\d+)$")
+_REGION = re.compile(r"^([^\d(]+?)(?: \(([a-z]+)\))? (\d+) (\d+) (\d+) (\d+)$")
 
 Progress = Callable[[str, float], None]
 """Told what is being done now, and which share (0..1) of the whole work lies before it."""
@@ -74,29 +77,41 @@ def unpack_pictures(packages_folder: Path, out: Path, progress: Progress = lambd
     except OSError as failed:
         raise OutputError(f"cannot make the folder {out}: {failed}", "Choose another one with --out.") from failed
     progress("cutting out stamps", 0.0)
-    cutouts = list(_cut_plain(listed["tuxpaint"], _stamps(paths["tuxpaint"]), "tuxpaint.tsv", words, out))
-    progress("cutting out renderings", 0.4)
+    stamps = _of_deb(paths["tuxpaint"], _STAMPS, "tuxpaint.tsv")
+    cutouts = list(_cut_plain(listed["tuxpaint"], stamps, "tuxpaint.tsv", words, out))
+    progress("cutting out renderings", 0.3)
     cutouts += _cut_plain(listed["fluent"], _emoji(paths["fluent"]), "fluent.tsv", words, out)
+    progress("cutting out drawings", 0.4)
+    drawings = _of_deb(paths["openclipart"], _CLIP_ART, "openclipart.tsv")
+    drawn = _cut_plain(listed["openclipart"], drawings, "openclipart.tsv", words, out)
+    cutouts += (replace(one, split="practice") for one in drawn if may_be_practised(one.named, words.everyday))
     progress("reading photos", 0.6)
     resources = _resources(paths["gcompris"])
     cutouts += _cut_plain(listed["gcompris"], resources, "gcompris_cutouts.tsv", words, out)
-    photos = tuple(_photos(listed["gcompris"], resources, words, out))
+    contents = {"gcompris": resources, "templates": _members(paths["templates"])}
+    photos = [
+        _photo(listed["gcompris"], resources, file, boxed, words, out)
+        for file, boxed in _rows("gcompris_photos.tsv", 2)
+    ]
+    for key, file, boxed in _rows("labelled_photos.tsv", 3):
+        photo = _practised(_photo(listed[key], contents[key], file, boxed, words, out), words)
+        photos += [photo] if photo.regions else []
     progress("reading backdrops", 0.8)
-    backdrops = tuple(_backdrops({"gcompris": resources, "templates": _members(paths["templates"])}, listed, out))
-    pictures = Pictures(tuple(cutouts), photos, backdrops)
+    backdrops = tuple(_backdrops(contents, listed, out))
+    pictures = Pictures(tuple(cutouts), tuple(photos), backdrops)
     write_index(out, pictures)
     return pictures
 
 
-def _stamps(package: Path) -> dict[str, bytes]:
-    wanted = {file for file, *_ in _rows("tuxpaint.tsv", 3)}
-    found = ((path.removeprefix(_STAMPS), content) for path, content in read_deb(package, (_STAMPS,)))
+def _of_deb(package: Path, folder: str, names: str) -> dict[str, bytes]:
+    wanted = {file for file, *_ in _rows(names, 3)}
+    found = ((path.removeprefix(folder), content) for path, content in read_deb(package, (folder,)))
     return {path: content for path, content in found if path in wanted}
 
 
 def _resources(package: Path) -> dict[str, bytes]:
     wanted = {row[0] for row in (*_rows("gcompris_cutouts.tsv", 3), *_rows("gcompris_photos.tsv", 2))}
-    wanted |= {path for key, path in _rows("backdrops.tsv", 2) if key == "gcompris"}
+    wanted |= _files_of("gcompris")
     # The name of a resource file is the name of the activity whose pictures it holds.
     files = tuple(sorted({f"{_RESOURCES}{path.split('/')[3]}.rcc" for path in wanted}))
     inside = (entry for _, content in read_deb(package, files) for entry in read_rcc(content))
@@ -119,13 +134,19 @@ def _emoji(package: Path) -> dict[str, bytes]:
 
 
 def _members(package: Path) -> dict[str, bytes]:
-    wanted = {path for key, path in _rows("backdrops.tsv", 2) if key == "templates"}
+    wanted = _files_of("templates")
     try:
         with zipfile.ZipFile(package) as archive:
             small = [info for info in archive.infolist() if info.file_size <= _MOST_FILE_BYTES]
             return {info.filename: archive.read(info) for info in small if info.filename in wanted}
     except (OSError, EOFError, zipfile.BadZipFile) as failed:
         raise InputError(f"{package} cannot be read: {failed}", "Fetch the package again.") from failed
+
+
+def _files_of(package: str) -> set[str]:
+    """What the lists of more than one package take from it."""
+    rows = (*_rows("backdrops.tsv", 2), *_rows("labelled_photos.tsv", 3))
+    return {path for key, path, *_ in rows if key == package}
 
 
 def _cut_plain(package: Package, contents: dict[str, bytes], names: str, words: _Words, out: Path) -> Iterator[Cutout]:
@@ -143,24 +164,33 @@ def _cut_plain(package: Package, contents: dict[str, bytes], names: str, words: 
         yield Cutout(path, named, package.name, package.licence, manner != "drawing", split)
 
 
-def _photos(package: Package, contents: dict[str, bytes], words: _Words, out: Path) -> Iterator[Photo]:
-    for file, boxed in _rows("gcompris_photos.tsv", 2):
-        regions = tuple(_region(part.strip(), words) for part in boxed.split(";"))
-        rgba = decode_rgba(_get(contents, file, package.name), file)
-        path = f"photos/{package.key}-{_flat(file)}.jpg"
-        _write(shrunk(rgba, _MOST_PHOTO_SIDE_PX), out / path, "JPEG")
-        named = tuple(thing for thing, _ in regions)
-        split = split_of_picture(f"{package.key}/{file}", named, words.everyday)
-        yield Photo(path, regions, package.name, package.licence, split)
+def _photo(package: Package, contents: dict[str, bytes], file: str, boxed: str, words: _Words, out: Path) -> Photo:
+    regions = tuple(_region(part.strip(), words) for part in boxed.split(";"))
+    rgba = decode_rgba(_get(contents, file, package.name), file)
+    path = f"photos/{package.key}-{_flat(file)}.jpg"
+    _write(shrunk(rgba, _MOST_PHOTO_SIDE_PX), out / path, "JPEG")
+    named = tuple(region.named for region in regions)
+    split = split_of_picture(f"{package.key}/{file}", named, words.everyday)
+    return Photo(path, regions, package.name, package.licence, split)
 
 
-def _region(text: str, words: _Words) -> tuple[Named, Box]:
-    """A name and a box in percent: ``koala 25 17 80 85``."""
+def _practised(photo: Photo, words: _Words) -> Photo:
+    """The photo to train on and ask about nowhere, without what no picture may teach; its colors were looked at."""
+    regions = tuple(
+        replace(region, many_colored=region.color is None)
+        for region in photo.regions
+        if may_be_practised(region.named, words.everyday)
+    )
+    return replace(photo, regions=regions, split="practice")
+
+
+def _region(text: str, words: _Words) -> Boxed:
+    """A name, a color where somebody looked, and a box in percent: ``koala (gray) 25 17 80 85``."""
     match = _REGION.match(text)
-    if match is None:
-        raise InputError(f"{text!r} is no region of a photo", "Expected a name and four percentages.")
-    x1, y1, x2, y2 = (int(number) / 100 for number in match.groups()[1:])
-    return words.named(match[1]), (x1, y1, x2, y2)
+    if match is None or match[2] not in (None, *COLORS):
+        raise InputError(f"{text!r} is no region of a photo", "Expected a name, a color or none, and four percentages.")
+    x1, y1, x2, y2 = (int(number) / 100 for number in match.groups()[2:])
+    return Boxed(words.named(match[1]), (x1, y1, x2, y2), match[2])
 
 
 def _backdrops(contents: dict[str, dict[str, bytes]], listed: dict[str, Package], out: Path) -> Iterator[Backdrop]:

@@ -72,15 +72,15 @@ def stock_of(folder: Path, pictures: Pictures, split: str) -> Stock:
     Raises:
         InputError: No such split, or no pictures for it.
     """
-    of_objects = {"train": "train", "held-out": "held-out", "trained-objects": "train"}.get(split)
+    of_objects = {"train": ("train", "practice"), "held-out": ("held-out",), "trained-objects": ("train",)}.get(split)
     if of_objects is None:
         raise InputError(f"there is no split {split!r}", "Expected train, held-out or trained-objects.")
     of_backdrops = "train" if split == "train" else "held-out"
     return Stock(
         folder,
-        tuple(one for one in pictures.cutouts if one.split == of_objects),
+        tuple(one for one in pictures.cutouts if one.split in of_objects),
         # A photo brings its own ground along, which training has seen if it has seen the objects.
-        tuple(one for one in pictures.photos if one.split == of_objects and split != "trained-objects"),
+        tuple(one for one in pictures.photos if one.split in of_objects and split != "trained-objects"),
         tuple(one for one in pictures.backdrops if one.split == of_backdrops),
     )
 
@@ -125,7 +125,7 @@ def _same_name(stock: Stock, first: _Choice, n_more: int, rng: np.random.Generat
 
 
 def _same_kind(stock: Stock, first: _Choice, rng: np.random.Generator) -> Cutout | None:
-    kind = (first.named if isinstance(first, Cutout) else first[0].regions[first[1]][0]).kind
+    kind = (first.named if isinstance(first, Cutout) else first[0].regions[first[1]].named).kind
     group = [one for one in stock.cutouts if one.named.kind == kind]
     return group[rng.integers(len(group))] if group else None
 
@@ -138,13 +138,13 @@ def load_sprite(stock: Stock, chosen: _Choice) -> Sprite:
     """
     if isinstance(chosen, Cutout):
         rgba = _read(stock.folder / chosen.path, cv2.IMREAD_UNCHANGED)
-        return Sprite(_to_rgba(rgba), chosen.named, sure=chosen.named.known or chosen.split == "train")
+        return Sprite(_to_rgba(rgba), chosen.named, sure=chosen.named.known or chosen.split != "held-out")
     photo, number = chosen
-    named, (x1, y1, x2, y2) = photo.regions[number]
+    named, (x1, y1, x2, y2) = photo.regions[number].named, photo.regions[number].box
     rgb = _read(stock.folder / photo.path, cv2.IMREAD_COLOR)
     height, width = rgb.shape[:2]
     crop = rgb[int(y1 * height) : int(y2 * height), int(x1 * width) : int(x2 * width)]
-    return Sprite(_to_rgba(crop), named, is_card=True, sure=named.known or photo.split == "train")
+    return Sprite(_to_rgba(crop), named, is_card=True, sure=named.known or photo.split != "held-out")
 
 
 def choose_ground(stock: Stock, rng: np.random.Generator) -> Rgb:
@@ -166,7 +166,7 @@ def choose_photo(stock: Stock, rng: np.random.Generator) -> tuple[Rgb, tuple[Reg
     """A part of a photo with all of its regions, and their numbers in the photo's list."""
     photo = stock.photos[rng.integers(len(stock.photos))]
     rgb = _read(stock.folder / photo.path, cv2.IMREAD_COLOR)[..., ::-1]
-    boxes = np.array([box for _, box in photo.regions])
+    boxes = np.array([region.box for region in photo.regions])
     # How much may be cut off on each side without touching a region.
     first, last = boxes[:, :2].min(axis=0), 1 - boxes[:, 2:].max(axis=0)
     left, top = first * rng.uniform(0, 0.8, 2)
@@ -190,13 +190,15 @@ def choose_photo(stock: Stock, rng: np.random.Generator) -> tuple[Rgb, tuple[Reg
 def _photo_facts(
     photo: Photo, number: int, box: np.ndarray, size: tuple[int, ...], rng: np.random.Generator
 ) -> RegionFacts:
-    named = photo.regions[number][0]
+    region = photo.regions[number]
     x1, y1, x2, y2 = (float(side) for side in box)
     return RegionFacts(
         box=jittered((x1, y1, x2, y2), size, rng, 0.03),
-        name=named.name,
-        kind=named.kind,
-        sure=named.known or photo.split == "train",
+        name=region.named.name,
+        color=region.color,
+        kind=region.named.kind,
+        sure=region.named.known or photo.split != "held-out",
+        many_colored=region.many_colored,
     )
 
 

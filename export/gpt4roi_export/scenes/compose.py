@@ -194,9 +194,17 @@ def _n_opaque(rgba: Rgba) -> int:
 
 def _facts(canvas: _Canvas, picture: Rgb, one: _Placed) -> RegionFacts:
     named = one.sprite.named
+    # A card is not cut out: its color may be its ground's.
     color = None if one.sprite.is_card else dominant_color(picture[one.visible])
     box = jittered(_tight_box(one.visible), canvas.size, canvas.rng, canvas.settings.box_jitter)
-    return RegionFacts(box=box, name=named.name, color=color, kind=named.kind, sure=one.sprite.sure)
+    return RegionFacts(
+        box=box,
+        name=named.name,
+        color=color,
+        kind=named.kind,
+        sure=one.sprite.sure,
+        many_colored=color is None and not one.sprite.is_card,
+    )
 
 
 def _tight_box(mask: Mask) -> Box:

@@ -26,7 +26,8 @@ from gpt4roi_runtime.errors import InputError, OutputError
 from gpt4roi_runtime.storage import sha256_of, written_aside
 
 SCENES, ACCEPTED, IMAGES, ORDER = "scenes.jsonl", "accepted.json", "images", "order.json"
-_PHOTOS = 0.10
+_PHOTOS, _PHOTOS_TO_TRAIN_ON = 0.10, 0.25
+"""Shares of scenes that are a part of a photo; real pictures are what training has least of."""
 _PIECE = 64
 _N_PROCESSES = 2
 
@@ -124,13 +125,14 @@ def _one_thread() -> None:
 def _piece(order: Order, numbers: range) -> _Made:
     """The scenes of some numbers; a picture that is there already is not written again."""
     stock = stock_of(order.pictures, read_index(order.pictures), order.split)
+    photos = _PHOTOS_TO_TRAIN_ON if order.split == "train" else _PHOTOS
     made: _Made = []
     for number in numbers:
         rng = np.random.default_rng([order.seed, number])
         accepted: list[tuple[str, ...]]
-        if stock.photos and rng.random() < _PHOTOS:
+        if stock.photos and rng.random() < photos:
             picture, facts, _ = choose_photo(stock, rng)
-            by_name = {thing.name: thing.accepted for photo in stock.photos for thing, _ in photo.regions}
+            by_name = {region.named.name: region.named.accepted for photo in stock.photos for region in photo.regions}
         else:
             sprites = choose_sprites(stock, rng)
             by_name = {sprite.named.name: sprite.named.accepted for sprite in sprites}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gpt4roi_export.pictures.index import INDEX, Backdrop, Cutout, Named, Pictures, read_index, write_index
-from gpt4roi_export.pictures.splitting import HELD_OUT_SHARE, split_of_backdrop, split_of_picture
+from gpt4roi_export.pictures.splitting import HELD_OUT_SHARE, may_be_practised, split_of_backdrop, split_of_picture
 from gpt4roi_runtime.errors import InputError
 
 KNOWN = Named("koala", "mammal", known=True, accepted=("koala",))
@@ -57,3 +57,12 @@ def test_everyday_names_are_always_trained() -> None:
 def test_some_backdrops_are_held_out() -> None:
     splits = [split_of_backdrop(f"{number}.jpg") for number in range(1000)]
     assert 0.08 < splits.count("held-out") / 1000 < 0.16
+
+
+def test_what_is_known_may_be_practised_and_what_is_held_out_may_not() -> None:
+    assert may_be_practised(KNOWN, frozenset())
+    unknown = [Named(f"thing {number}", "tool", known=False, accepted=()) for number in range(100)]
+    held_out = [thing for thing in unknown if split_of_picture("any.png", (thing,), frozenset()) == "held-out"]
+    assert held_out
+    assert [thing for thing in unknown if not may_be_practised(thing, frozenset())] == held_out
+    assert all(may_be_practised(thing, frozenset({thing.name})) for thing in held_out)

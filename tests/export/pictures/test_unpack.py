@@ -11,6 +11,7 @@ from gpt4roi_export.pictures import unpack as module
 from gpt4roi_export.pictures.index import read_index
 from gpt4roi_export.pictures.packages import Package
 from gpt4roi_export.pictures.unpack import unpack_pictures
+from gpt4roi_export.scene import COLORS
 from gpt4roi_export.vocabulary import read_vocabulary
 from gpt4roi_runtime.errors import ImageError, InputError, OutputError
 from tests.export.pictures.packaging import deb, rcc, tar_of
@@ -21,6 +22,8 @@ NAMES = {
     "fluent.tsv": "1f438.webp\tfrog\tdrawing\n",
     "gcompris_cutouts.tsv": "gcompris/src/activities/zoo/hammer.webp\thammer\twhite\n",
     "gcompris_photos.tsv": "gcompris/src/activities/zoo/two.webp\tkoala 10 20 50 90; fork 60 20 99 90\n",
+    "openclipart.tsv": "animals/bee.png\tbee\tdrawing\nanimals/capybara.png\tcapybara\tdrawing\n",
+    "labelled_photos.tsv": "templates\ttemplates/room.webp\ttable lamp (red) 10 20 50 90; capybara 60 20 99 90\n",
     "backdrops.tsv": "templates\ttemplates/room.webp\ngcompris\tgcompris/src/activities/zoo/sea.webp\n",
 }
 
@@ -39,7 +42,7 @@ def picture(*, cut: bool, picture_format: str = "WEBP", ground: int = 255) -> by
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four packages with a picture of every sort, and the lists that name them."""
+    """Packages with a picture of every sort, and the lists that name them."""
     stamps = {
         "./usr/share/tuxpaint/stamps/animals/frog.png": picture(cut=True, picture_format="PNG"),
         "./usr/share/tuxpaint/stamps/animals/card.png": picture(cut=False, picture_format="PNG"),
@@ -48,11 +51,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     deb(tmp_path / "stamps.deb", stamps)
     zoo = {"hammer.webp": picture(cut=False), "two.webp": picture(cut=False), "sea.webp": picture(cut=False)}
     deb(tmp_path / "games.deb", {"./usr/share/gcompris-qt/rcc/zoo.rcc": rcc(zoo, folders=ACTIVITY)})
+    drawings = {
+        f"./usr/share/openclipart/png/animals/{name}.png": picture(cut=True, picture_format="PNG")
+        for name in ("bee", "capybara")
+    }
+    deb(tmp_path / "drawings.deb", drawings)
     emoji = {"package/assets/1f438.webp": picture(cut=True), "package/../../evil.webp": b"evil"}
     (tmp_path / "emoji.tgz").write_bytes(tar_of(emoji, "w:gz"))
     with zipfile.ZipFile(tmp_path / "rooms.whl", "w") as archive:
         archive.writestr("templates/room.webp", picture(cut=False))
-    files = {"tuxpaint": "stamps.deb", "gcompris": "games.deb", "fluent": "emoji.tgz", "templates": "rooms.whl"}
+    files = {
+        "tuxpaint": "stamps.deb",
+        "gcompris": "games.deb",
+        "fluent": "emoji.tgz",
+        "templates": "rooms.whl",
+        "openclipart": "drawings.deb",
+    }
     listed = {
         key: Package(key, "apt", key, "1", file, hashlib.sha256((tmp_path / file).read_bytes()).hexdigest(), "MIT")
         for key, file in files.items()
@@ -71,6 +85,7 @@ def test_every_sort_of_picture_is_unpacked(folder: Path, tmp_path: Path) -> None
     assert [(one.named.name, one.source, one.photographic) for one in pictures.cutouts] == [
         ("frog", "tuxpaint", True),  # but not the lion, which has no transparency
         ("frog", "fluent", False),
+        ("bee", "openclipart", False),
         ("hammer", "gcompris", True),
     ]
     for cutout in pictures.cutouts:
@@ -78,11 +93,22 @@ def test_every_sort_of_picture_is_unpacked(folder: Path, tmp_path: Path) -> None
             assert opened.mode == "RGBA"
             assert abs(opened.width - 50) <= 2
             assert abs(opened.height - 30) <= 2
-    assert [[(thing.name, box) for thing, box in photo.regions] for photo in pictures.photos] == [
-        [("koala", (0.1, 0.2, 0.5, 0.9)), ("fork", (0.6, 0.2, 0.99, 0.9))]
+    assert [[(one.named.name, one.box, one.color) for one in photo.regions] for photo in pictures.photos] == [
+        [("koala", (0.1, 0.2, 0.5, 0.9), None), ("fork", (0.6, 0.2, 0.99, 0.9), None)],
+        [("table lamp", (0.1, 0.2, 0.5, 0.9), "red")],
     ]
     assert [backdrop.source for backdrop in pictures.backdrops] == ["templates", "gcompris"]
     assert not list(tmp_path.rglob("evil*"))
+
+
+def test_what_is_only_practised_teaches_nothing_that_is_held_out(folder: Path, tmp_path: Path) -> None:
+    pictures = unpack_pictures(folder, tmp_path / "out")
+    practised = [one.source for one in (*pictures.cutouts, *pictures.photos) if one.split == "practice"]
+    assert practised == ["openclipart", "templates"]
+    everything = [one.named for one in pictures.cutouts] + [
+        region.named for photo in pictures.photos for region in photo.regions
+    ]
+    assert "capybara" not in {thing.name for thing in everything}  # every picture of one is held out
 
 
 def test_what_is_said_about_a_name(folder: Path, tmp_path: Path) -> None:
@@ -105,6 +131,7 @@ def test_a_second_run_writes_the_same(folder: Path, tmp_path: Path) -> None:
         ("fluent.tsv", "1f438.webp\tflorp\tdrawing\n", "'florp' is not in the vocabulary"),
         ("fluent.tsv", "1f438.webp\tfrog\n", "Expected 3 columns"),
         ("gcompris_photos.tsv", "gcompris/src/activities/zoo/two.webp\tkoala 1 2 3\n", "no region"),
+        ("gcompris_photos.tsv", "gcompris/src/activities/zoo/two.webp\tkoala (beige) 1 2 3 4\n", "no region"),
     ],
 )
 def test_lists_and_packages_that_do_not_match(
@@ -137,7 +164,7 @@ def test_a_file_in_the_way(folder: Path, tmp_path: Path) -> None:
 def test_the_published_lists_name_only_the_vocabulary() -> None:
     vocabulary = set(read_vocabulary().names)
     published = Path(module.__file__).parent / "names"
-    names = {"tuxpaint.tsv": 3, "fluent.tsv": 3, "gcompris_cutouts.tsv": 3}
+    names = {"tuxpaint.tsv": 3, "fluent.tsv": 3, "gcompris_cutouts.tsv": 3, "openclipart.tsv": 3}
     for file, n_columns in names.items():
         rows = [line.split("\t") for line in (published / file).read_text().splitlines()]
         assert len({row[0] for row in rows}) == len(rows)
@@ -145,8 +172,12 @@ def test_the_published_lists_name_only_the_vocabulary() -> None:
             assert len(row) == n_columns
             assert row[1] in vocabulary
     photos = [line.split("\t")[1] for line in (published / "gcompris_photos.tsv").read_text().splitlines()]
-    for region in "; ".join(photos).split("; "):
+    rows = [line.split("\t") for line in (published / "labelled_photos.tsv").read_text().splitlines()]
+    assert len({(key, file) for key, file, _ in rows}) == len(rows)
+    for region in "; ".join((*photos, *(boxed for _, _, boxed in rows))).split("; "):
         name, x1, y1, x2, y2 = region.rsplit(" ", 4)
+        name, _, color = name.partition(" (")
         assert name in vocabulary
+        assert color.removesuffix(")") in ("", *COLORS)
         assert 0 <= int(x1) < int(x2) <= 100
         assert 0 <= int(y1) < int(y2) <= 100

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gpt4roi_export.pictures.index import Backdrop, Cutout, Named, Photo, Pictures, write_index
+from gpt4roi_export.pictures.index import Backdrop, Boxed, Cutout, Named, Photo, Pictures, write_index
 
 RED, BLUE, WHITE = (200, 20, 20), (20, 40, 210), (245, 245, 245)
 
@@ -42,7 +42,7 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo = np.full((120, 200, 3), 90, np.uint8)
         photo[30:90, 40:100] = 250
         cv2.imwrite(str(folder / f"photo-{number}.jpg"), photo)
-        regions = ((thing(f"box {number}", known=False), (0.2, 0.25, 0.5, 0.75)),)
+        regions = (Boxed(thing(f"box {number}", known=False), (0.2, 0.25, 0.5, 0.75)),)
         photos.append(Photo(f"photo-{number}.jpg", regions, "pics", "MIT", split))  # type: ignore[arg-type]
     write_index(folder, Pictures(tuple(cutouts), tuple(photos), tuple(backdrops)))
     return folder

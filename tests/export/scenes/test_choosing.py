@@ -5,8 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace as changed
 
-from gpt4roi_export.pictures.index import Photo, read_index
+from gpt4roi_export.pictures.index import Boxed, Photo, read_index
 from gpt4roi_export.scenes.choosing import SIZES, Stock, choose_ground, choose_photo, choose_sprites, stock_of
 from gpt4roi_runtime.errors import ImageError, InputError
 from tests.export.scenes.conftest import thing
@@ -84,18 +85,30 @@ def test_boxes_of_photos_follow_the_crop_and_the_mirror(train: Stock) -> None:
         assert (region.name, region.color, region.sure) == ("box 0", None, True)
 
 
+def test_what_is_practised_is_trained_on_and_asked_about_nowhere(picture_folder: Path) -> None:
+    pictures = read_index(picture_folder)
+    practised = changed(
+        pictures,
+        cutouts=(*pictures.cutouts, changed(pictures.cutouts[0], named=thing("emu"), split="practice")),
+        photos=tuple(changed(photo, split="practice") for photo in pictures.photos),
+    )
+    stocks = {split: stock_of(picture_folder, practised, split) for split in ("train", "trained-objects", "held-out")}
+    assert {split for split, stock in stocks.items() if "emu" in {one.named.name for one in stock.cutouts}} == {"train"}
+    assert {split for split, stock in stocks.items() if stock.photos} == {"train"}
+
+
 def test_regions_of_a_photo_keep_their_names(train: Stock, tmp_path: Path) -> None:
     photo = np.zeros((100, 200, 3), np.uint8)
     photo[20:80, 20:80] = (0, 0, 255)
     photo[20:80, 120:180] = (0, 255, 0)
     cv2.imwrite(str(tmp_path / "two.jpg"), photo)
-    regions = ((thing("red one"), (0.1, 0.2, 0.4, 0.8)), (thing("green one"), (0.6, 0.2, 0.9, 0.8)))
+    regions = (Boxed(thing("red one"), (0.1, 0.2, 0.4, 0.8), "red"), Boxed(thing("green one"), (0.6, 0.2, 0.9, 0.8)))
     stock = replace(train, folder=tmp_path, photos=(Photo("two.jpg", regions, "pics", "MIT", "train"),))
     for seed in range(10):
         picture, facts, order = choose_photo(stock, np.random.default_rng(seed))
         for region, number in zip(facts, order, strict=True):
             x, y = int((region.box[0] + region.box[2]) / 2), int((region.box[1] + region.box[3]) / 2)
-            assert region.name == regions[number][0].name
+            assert (region.name, region.color) == (regions[number].named.name, regions[number].color)
             assert (picture[y, x].argmax() == 0) == (region.name == "red one")
 
 

@@ -114,6 +114,17 @@ def test_facts_carry_what_the_sprite_is() -> None:
     assert (region.name, region.kind, region.color, region.sure) == ("cow", "mammal", "white", False)
 
 
+def test_where_no_color_leads_it_is_said_that_somebody_looked() -> None:
+    halves = disk(RED)
+    halves[:, 40:, :3] = BLUE
+    both = Sprite(halves, thing("ball"))
+    _, facts = compose((both, *sprites(RED)), ground(), np.random.default_rng(0), STILL)
+    assert {(region.name, region.color, region.many_colored) for region in facts} == {
+        ("ball", None, True),
+        ("disk 0", "red", False),
+    }
+
+
 def test_cards_are_never_turned_and_have_no_color() -> None:
     card = Sprite(np.full((60, 90, 4), (200, 0, 0, 255), np.uint8), thing("barn"), is_card=True)
     for seed in range(10):
