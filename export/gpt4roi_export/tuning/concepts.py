@@ -16,8 +16,10 @@ from gpt4roi_export.modules.pyramid import Levels
 from gpt4roi_export.modules.tuned import RegionReading, Trunk, TunedVision, split_encoder
 from gpt4roi_export.scene import COLORS, RegionFacts
 
-NAME, ENCODER, COLOR = "concept:name", "concept:encoder", "concept:color"
+NAME, ENCODER, COLOR, NO_COLOR = "concept:name", "concept:encoder", "concept:color", "concept:no-color"
 KEPT, FEATURES = "concept:kept", "concept:features"
+MOST_OF_MANY = 0.5
+"""Probability that a color may have where none leads; of one that leads, dialogues expect 0.7."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Concepts:
     def losses(self, facts: Sequence[RegionFacts], seen: Seen) -> dict[str, Tensor]:
         """Cross-entropies of names and colors, and how far it left what the published encoder reads.
 
+        Where no color leads, none may be read as if it did.
+
         An encoder that learns is also told the names by its own reading: what it learns by them serves names that are
         never shown, too, which the correction of the shown ones does not.
 
@@ -97,11 +101,12 @@ class Concepts:
         learned_by_encoder = [(place, name) for place, name in names if name < N_CLASSES]
         if learned_by_encoder and self._encoder_learns():
             places, targets = self._columns(learned_by_encoder, reading)
-            alone = self._vision.reader.names_by_encoder(seen.encoder, reading.boxes[places], seen.image_of_box[places])
-            losses[ENCODER] = functional.cross_entropy(alone[:, :N_CLASSES], targets)
+            losses[ENCODER] = functional.cross_entropy(reading.encoder_logits[places, :N_CLASSES], targets)
         if colors:
             places, targets = self._columns(colors, reading)
             losses[COLOR] = functional.cross_entropy(reading.color_logits[places], targets)
+        if many := [place for place, region in enumerate(facts) if region.many_colored]:
+            losses[NO_COLOR] = surplus(reading.color_logits[many], MOST_OF_MANY)
         if unnamed:
             losses |= self._left(seen, unnamed, [place for place, _ in names])
         return losses
@@ -129,3 +134,22 @@ class Concepts:
     def _columns(pairs: Sequence[tuple[int, int]], reading: RegionReading) -> tuple[Tensor, Tensor]:
         places, targets = torch.tensor(pairs, device=reading.name_logits.device).T
         return places, targets
+
+
+def surplus(logits: Float[Tensor, "n k"], most: float) -> Tensor:
+    """How far the likeliest is above ``most``, as divergence from the same distribution with the surplus given away.
+
+    Args:
+        logits: Before the softmax.
+        most: Probability.
+
+    Returns:
+        Scalar; 0 where nothing is above.
+    """
+    learned = logits.log_softmax(dim=-1)
+    with torch.no_grad():
+        shares = learned.exp()
+        top, place = shares.max(dim=-1, keepdim=True)
+        others = learned.scatter(-1, place, -torch.inf).softmax(dim=-1) * (1.0 - most)
+        goal = torch.where(top > most, others.scatter(-1, place, most), shares)
+    return functional.kl_div(learned, goal, reduction="batchmean")

@@ -15,7 +15,7 @@ Logits = NDArray[np.float32]
 
 _FLOOR = 1e-5
 _SURE_TOP, _UNSURE_TOP = (0.55, 1.0), (0.12, 0.45)
-_COLOR_TOP = (0.7, 0.98)
+_COLOR_TOP, _NO_COLOR_TOP = (0.7, 0.98), (0.3, 0.62)
 _MOST_LIKE_IT = 4
 
 
@@ -79,10 +79,11 @@ def imagine_colors(region: RegionFacts, draw: np.random.Generator) -> Logits:
     """Logits over ``COLORS``: one stands out where the facts name one, and two or three share where they do not."""
     rest = draw.dirichlet(np.full(len(COLORS), 0.4))
     if region.color is None:
-        few = draw.choice(len(COLORS), size=int(draw.integers(2, 4)), replace=False)
+        first, *others = draw.choice(len(COLORS), size=int(draw.integers(2, 4)), replace=False)
         shares = np.zeros(len(COLORS))
-        shares[few] = draw.dirichlet(np.full(len(few), 8.0))
-        return _logits(0.85 * shares + 0.15 * rest)
+        shares[first] = draw.uniform(*_NO_COLOR_TOP)
+        shares[others] = 0.85 * (1.0 - shares[first]) * draw.dirichlet(np.full(len(others), 8.0))
+        return _logits(shares + (1.0 - shares.sum()) * rest)
     place = COLORS.index(region.color)
     top = draw.uniform(*_COLOR_TOP)
     rest[place] = 0.0

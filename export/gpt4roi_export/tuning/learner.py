@@ -165,6 +165,7 @@ class Learner:
         order = torch.tensor([wanted.place[key] for key in (*shown, *unseen)], device=self._device).argsort()
         together = RegionReading(
             name_logits=torch.cat([reading.name_logits for reading in readings])[order],
+            encoder_logits=torch.cat([reading.encoder_logits for reading in readings])[order],
             color_logits=torch.cat([reading.color_logits for reading in readings])[order],
             features=torch.cat([reading.features for reading in readings])[order],
             boxes=torch.cat([reading.boxes for reading in readings])[order],
@@ -203,10 +204,12 @@ class Learner:
 
     def _imagined(self, keys: Sequence[tuple[int, int]], draw: np.random.Generator) -> RegionReading:
         facts = [self._facts(key) for key in keys]
-        names = np.stack([imagine_names(region, self._models.vocabulary, draw) for region in facts])
+        imagined = np.stack([imagine_names(region, self._models.vocabulary, draw) for region in facts])
+        names = torch.from_numpy(imagined).to(self._device)
         colors = np.stack([imagine_colors(region, draw) for region in facts])
         return RegionReading(
-            name_logits=torch.from_numpy(names).to(self._device),
+            name_logits=names,
+            encoder_logits=names,
             color_logits=torch.from_numpy(colors).to(self._device),
             features=torch.zeros(len(keys), self._models.vision.sizes.feature_width, device=self._device),
             boxes=self._boxes(keys),

@@ -6,7 +6,19 @@ from torch.nn import functional
 
 from gpt4roi_export.modules.tuned import TunedVision
 from gpt4roi_export.scene import RegionFacts
-from gpt4roi_export.tuning.concepts import COLOR, ENCODER, FEATURES, KEPT, NAME, Concepts, Seen, see
+from gpt4roi_export.tuning.concepts import (
+    COLOR,
+    ENCODER,
+    FEATURES,
+    KEPT,
+    MOST_OF_MANY,
+    NAME,
+    NO_COLOR,
+    Concepts,
+    Seen,
+    see,
+    surplus,
+)
 from gpt4roi_export.tuning.learner import frozen_copy
 from tests.export.tuning.conftest import NAMES, small_vision
 
@@ -88,3 +100,30 @@ def test_the_encoder_learns_names_by_its_own_reading(vision: TunedVision) -> Non
 
 def test_an_encoder_that_rests_has_no_losses_of_its_own(vision: TunedVision) -> None:
     assert set(concepts_of(vision).losses(FACTS, seen_by(vision))) == {NAME, COLOR, KEPT}
+
+
+def test_only_regions_that_were_looked_at_are_held_to_no_color(vision: TunedVision) -> None:
+    facts = (*FACTS[:3], RegionFacts(box=(0, 0, 1, 1), many_colored=True))
+    concepts, seen = concepts_of(vision), seen_by(vision)
+    expected = surplus(seen.reading.color_logits[3:], MOST_OF_MANY)
+    assert concepts.losses(facts, seen)[NO_COLOR].item() == pytest.approx(expected.item())
+    assert NO_COLOR not in concepts.losses(FACTS, seen)
+
+
+def test_a_surplus_is_given_to_the_others_in_their_proportions() -> None:
+    shares = torch.tensor([[0.8, 0.15, 0.05], [0.4, 0.35, 0.25]])
+    logits = shares.log().requires_grad_()
+    goal = torch.tensor([0.5, 0.375, 0.125])
+    expected = (goal * (goal / shares[0]).log()).sum() / 2  # the second row has no surplus
+    found = surplus(logits, 0.5)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-6)
+    found.backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert torch.allclose(logits.grad[0], (shares[0] - goal) / 2, atol=1e-6)
+    assert torch.allclose(logits.grad[1], torch.zeros(3), atol=1e-6)
+
+
+def test_a_reading_without_doubt_still_has_a_finite_surplus() -> None:
+    found = surplus(torch.tensor([[200.0, 0.0, -200.0]]), 0.5)
+    assert torch.isfinite(found)
+    assert found.item() > 1.0
