@@ -66,8 +66,8 @@ def stock_of(folder: Path, pictures: Pictures, split: str) -> Stock:
     Args:
         folder: The picture folder.
         pictures: Its index.
-        split: "train"; "held-out": objects and backdrops that are never trained on; "trained-objects": objects that
-            are, on backdrops that are not.
+        split: "train", with what is only practised; "held-out": objects and backdrops that are never trained on;
+            "trained-objects": objects that are, on backdrops that are not.
 
     Raises:
         InputError: No such split, or no pictures for it.
