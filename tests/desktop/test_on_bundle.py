@@ -82,13 +82,13 @@ def real(bundle_dir: Path, sample_photo: Path, tmp_path: Path, monkeypatch: pyte
 def test_a_survey_answers_as_the_same_questions_one_by_one(real: RealDesk) -> None:
     """Every box is region 1 when it is asked about by itself, as it is in a survey."""
     ids = [region.id for region in real.session.regions]
-    real.controller.ask_each(("What is ", Chip(ids[0]), "?"))
+    real.controller.ask_each(("Describe ", Chip(ids[0]), "."))
     together = real.answered()
     real.controller.replace(Session(real.session.photo, real.session.regions, next_id=real.session.next_id))
     for region_id in ids:
         real.controller.replace(edits.renumber(real.session, region_id, 1))
         real.controller.new_dialogue()
-        real.controller.ask(("What is ", Chip(region_id), "?"))
+        real.controller.ask(("Describe ", Chip(region_id), "."))
         real.answered()
     for region_id in reversed(ids):
         real.controller.replace(edits.renumber(real.session, region_id, 1))
