@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gpt4roi_export.pictures.index import Backdrop, Cutout, Photo, Pictures
+from gpt4roi_export.pictures.index import Backdrop, Cutout, Named, Photo, Pictures, Split
 from gpt4roi_export.scene import RegionFacts
 from gpt4roi_export.scenes.compose import jittered
 from gpt4roi_export.scenes.sprites import Rgb, Sprite, relit
@@ -138,13 +138,18 @@ def load_sprite(stock: Stock, chosen: _Choice) -> Sprite:
     """
     if isinstance(chosen, Cutout):
         rgba = _read(stock.folder / chosen.path, cv2.IMREAD_UNCHANGED)
-        return Sprite(_to_rgba(rgba), chosen.named, sure=chosen.named.known or chosen.split != "held-out")
+        return Sprite(_to_rgba(rgba), chosen.named, sure=_can_be_known(chosen.named, chosen.split))
     photo, number = chosen
     named, (x1, y1, x2, y2) = photo.regions[number].named, photo.regions[number].box
     rgb = _read(stock.folder / photo.path, cv2.IMREAD_COLOR)
     height, width = rgb.shape[:2]
     crop = rgb[int(y1 * height) : int(y2 * height), int(x1 * width) : int(x2 * width)]
-    return Sprite(_to_rgba(crop), named, is_card=True, sure=named.known or photo.split != "held-out")
+    return Sprite(_to_rgba(crop), named, is_card=True, sure=_can_be_known(named, photo.split))
+
+
+def _can_be_known(named: Named, split: Split) -> bool:
+    """Whether the encoder was trained on it, or a model may be."""
+    return named.known or split != "held-out"
 
 
 def choose_ground(stock: Stock, rng: np.random.Generator) -> Rgb:
@@ -197,7 +202,7 @@ def _photo_facts(
         name=region.named.name,
         color=region.color,
         kind=region.named.kind,
-        sure=region.named.known or photo.split != "held-out",
+        sure=_can_be_known(region.named, photo.split),
         many_colored=region.many_colored,
     )
 

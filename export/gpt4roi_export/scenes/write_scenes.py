@@ -126,13 +126,14 @@ def _piece(order: Order, numbers: range) -> _Made:
     """The scenes of some numbers; a picture that is there already is not written again."""
     stock = stock_of(order.pictures, read_index(order.pictures), order.split)
     photos = _PHOTOS_TO_TRAIN_ON if order.split == "train" else _PHOTOS
+    on_photos = {region.named.name: region.named.accepted for photo in stock.photos for region in photo.regions}
     made: _Made = []
     for number in numbers:
         rng = np.random.default_rng([order.seed, number])
         accepted: list[tuple[str, ...]]
         if stock.photos and rng.random() < photos:
             picture, facts, _ = choose_photo(stock, rng)
-            by_name = {region.named.name: region.named.accepted for photo in stock.photos for region in photo.regions}
+            by_name = on_photos
         else:
             sprites = choose_sprites(stock, rng)
             by_name = {sprite.named.name: sprite.named.accepted for sprite in sprites}
