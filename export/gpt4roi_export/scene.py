@@ -30,6 +30,11 @@ class RegionFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     sure: bool = True
     many_colored: bool = False
 
+    @property
+    def color_was_looked_at(self) -> bool:
+        """Whether it is known which color leads, or that none does."""
+        return self.color is not None or self.many_colored
+
 
 class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One question, with regions written ``<region1>``, and the answer to it.

@@ -19,6 +19,8 @@ SIDE_PX = 520
 FILLER = ", which is a"
 """The end of these words stands between a kind and a name, as far as there are rows: "cat, which is a tabby cat"."""
 SURENESS = ("unsure", "sure")
+MIXED = "mixed"
+"""Word added to the color row where no color leads."""
 PLACES = (("top", "middle", "bottom"), ("left", "center", "right"), ("small", "medium", "large"))
 """Words of the three place rows, from one end to the other."""
 MARKS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -51,6 +53,8 @@ class TunedSizes:
             in a row of its own.
         encoder_say: Share of a name's probability that is the encoder's own, without what was learned behind it. What
             was learned is right about what it was shown, and sure of itself about everything.
+        leading_color: Probability of the likeliest color from which on it counts as leading. The language model cannot
+            read from a mixture of colors how much of it the first one is; so this is said in a word of its own.
     """
 
     n_names: int
@@ -65,6 +69,7 @@ class TunedSizes:
     box_hidden: int = 64
     name_sharpness: float = 64.0
     encoder_say: float = 0.35
+    leading_color: float = 0.66
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
@@ -123,6 +128,7 @@ def word_tables(
         "words.names": names.reshape(len(names), -1).astype(np.float16),
         "words.sureness": _rows_of(SURENESS, language),
         "words.colors": _rows_of(COLORS, language),
+        "words.mixed": _rows_of((MIXED,), language),
         "words.places": np.stack([_rows_of(words, language) for words in PLACES]),
         "words.marks": _apart(_rows_of(MARKS, language)),
     }

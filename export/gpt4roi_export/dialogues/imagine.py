@@ -21,6 +21,7 @@ class ImagineSettings:
     Attributes:
         n_regions: Weights of 1, 2, ... regions.
         unsure: Share of regions whose name a model could not know.
+        many_colored: Share of regions in which no color leads, unless the name has one.
         same_name: Share of regions that repeat another's name.
         same_kind: Share of regions that are of another's kind.
         shortest_side: Of a box, as a fraction of the picture's side.
@@ -30,6 +31,7 @@ class ImagineSettings:
 
     n_regions: tuple[float, ...] = (1.0, 2.0, 3.0, 2.5, 1.5, 1.0)
     unsure: float = 0.15
+    many_colored: float = 0.4
     same_name: float = 0.15
     same_kind: float = 0.2
     shortest_side: float = 0.06
@@ -54,7 +56,8 @@ def imagine(index: NameIndex, rng: random.Random, settings: ImagineSettings, sce
         x1, y1, x2, y2 = _corners(rng, settings, size, regions)
         box = (round(x1 * size[0], 1), round(y1 * size[1], 1), round(x2 * size[0], 1), round(y2 * size[1], 1))
         sure = rng.random() >= settings.unsure
-        regions.append(RegionFacts(box, name, _color(name, rng), index.kind_of[name], sure))
+        color = _color(name, rng, settings)
+        regions.append(RegionFacts(box, name, color, index.kind_of[name], sure, many_colored=color is None))
     return Scene(scene_id, size, tuple(regions))
 
 
@@ -73,10 +76,12 @@ def _name(index: NameIndex, rng: random.Random, settings: ImagineSettings, befor
     return rng.choice(index.of_kind[index.kind_of[like.name]])
 
 
-def _color(name: str, rng: random.Random) -> str:
-    """Any color, unless the name has one."""
+def _color(name: str, rng: random.Random, settings: ImagineSettings) -> str | None:
+    """Any color or none, unless the name has one."""
     own = [color for color in COLORS if color in name.lower().replace("grey", "gray").split()]
-    return own[0] if own and rng.random() < 0.8 else rng.choice(COLORS)
+    if own and rng.random() < 0.8:
+        return own[0]
+    return None if rng.random() < settings.many_colored else rng.choice(COLORS)
 
 
 def _corners(

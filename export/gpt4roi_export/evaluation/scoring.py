@@ -1,6 +1,6 @@
 """Whether an answer is right: what it claims, held against what the right answer claims. Knows no model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpt4roi_export.dialogues import places
@@ -28,6 +28,10 @@ class Case:
     scene: Scene
     accepted: tuple[frozenset[str], ...]
     numbers: frozenset[int]
+
+    def colors_can_be_judged(self, numbers: Iterable[int]) -> bool:
+        """Whether somebody looked at the colors of these regions; what nobody knows is neither right nor wrong."""
+        return all(self.scene.regions[number - 1].color_was_looked_at for number in numbers)
 
     def calls_right(self, number: int, what: str) -> bool:
         """Whether ``what``, bare, is a right name for the region; its color may stand before it."""
@@ -65,10 +69,11 @@ def _unsure(case: Case) -> bool:
 
 def _describe(case: Case) -> bool:
     answer, truth = case.answer, case.exchange.answer
-    if claims.colors(_first_sentence(answer)) != claims.colors(_first_sentence(truth)):
-        return False
     what = claims.without_color(claims.name(truth))[0]
     about = [number for number in case.numbers if _is_called(case, number, what)]
+    same_colors = claims.colors(_first_sentence(answer)) == claims.colors(_first_sentence(truth))
+    if case.colors_can_be_judged(about) and not same_colors:
+        return False
     if not any(case.calls_right(number, claims.name(answer)) for number in about):
         return False
     boxes = [places.fractions(case.scene, case.scene.regions[number - 1]) for number in about]
@@ -123,12 +128,12 @@ def _kind(case: Case) -> bool:
 
 
 def _why(case: Case) -> bool:
-    """The truth is a denial, or grounds: every color is right, and the signs are those of the thing's kind."""
+    """The truth is a denial, or grounds: every known color is right, and the signs are those of the thing's kind."""
     truth, answer = claims.normalised(case.exchange.answer), claims.normalised(case.answer)
     denial = "not think"
     if denial in truth or denial in answer:
         return (denial in truth) == (denial in answer)
-    if claims.colors(answer) != claims.colors(truth):
+    if case.colors_can_be_judged(case.numbers) and claims.colors(answer) != claims.colors(truth):
         return False
     kinds = (kind_facts(case.scene.regions[number - 1].kind) for number in case.numbers)
     signs = [claims.normalised(kind.signs) for kind in kinds if kind is not None]
@@ -190,8 +195,8 @@ def _says_both(case: Case, numbers: frozenset[int]) -> bool:
 
 
 def _color_fits(case: Case, number: int, what: str) -> bool:
-    color = claims.without_color(what)[1]
-    return color is None or what in case.accepted[number - 1] or color == case.scene.regions[number - 1].color
+    color, region = claims.without_color(what)[1], case.scene.regions[number - 1]
+    return color in (None, region.color) or what in case.accepted[number - 1] or not region.color_was_looked_at
 
 
 def _count(case: Case) -> bool:

@@ -40,6 +40,8 @@ SIZE_BORDERS = (0.063, 0.173)
 """Shares at which a thing is called medium-sized, and large: middles of the ranges where people would disagree."""
 BORDER_WIDTH = 0.08
 """How far, as a share of a row's whole range, one word fades into the next."""
+LEADING_WIDTH = 0.08
+"""Range of a color's probability in which it begins to lead."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,7 @@ class RegionWords(nn.Module):
     names: Tensor
     sureness: Tensor
     colors: Tensor
+    mixed: Tensor
     places: Tensor
     marks: Tensor
 
@@ -277,6 +280,7 @@ class RegionWords(nn.Module):
         self.register_buffer("names", torch.zeros(sizes.n_names, sizes.n_name_rows * length, dtype=torch.float16))
         self.register_buffer("sureness", torch.zeros(2, length))  # unsure, sure
         self.register_buffer("colors", torch.zeros(sizes.n_colors, length))
+        self.register_buffer("mixed", torch.zeros(1, length))
         self.register_buffer("places", torch.zeros(N_PLACE_ROWS, 3, length))  # top.., left.., small.. to the opposite
         self.register_buffer("marks", torch.zeros(len(MARKS), length))  # along any of these ways
         self.box_embedding = nn.Sequential(
@@ -301,7 +305,7 @@ class RegionWords(nn.Module):
         sureness = sure * self.sureness[1] + (1.0 - sure) * self.sureness[0]
         sharpened = (likely.clamp(min=LEAST_LIKELY).log() * self.sizes.name_sharpness).softmax(dim=-1)
         names = sharpened @ self.names.float()
-        colors = reading.colors @ self.colors
+        colors = reading.colors @ self.colors + (1.0 - leading(reading.colors, self.sizes.leading_color)) * self.mixed
         rows = torch.cat(
             [
                 sureness[:, None],
@@ -319,6 +323,12 @@ class RegionWords(nn.Module):
         words = words + ruler(reading.boxes) @ self.marks
         placed: Tensor = words + learned.reshape(-1, N_PLACE_ROWS, self.sizes.embedding_length)
         return placed
+
+
+def leading(colors: Float[Tensor, "n colors"], border: float) -> Float[Tensor, "n 1"]:
+    """How far the likeliest color of each region leads: 0 well below ``border``, 1 well above."""
+    past = (colors.amax(dim=-1, keepdim=True) - border) / LEADING_WIDTH + 0.5
+    return past.clamp(min=0.0, max=1.0)
 
 
 def mixtures(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:

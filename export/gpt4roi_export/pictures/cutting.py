@@ -30,7 +30,9 @@ def decode_rgba(content: bytes, name: str) -> Rgba:
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "WEBP", "JPEG")) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
-                raise ImageError(f"{name} is {picture.width}x{picture.height}", f"Expected {_MOST_PIXELS} pixels.")
+                raise ImageError(
+                    f"{name} is {picture.width}x{picture.height}", f"Expected at most {_MOST_PIXELS} pixels."
+                )
             return np.asarray(picture.convert("RGBA"))
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as failed:
         raise ImageError(f"{name} cannot be decoded: {failed}", "Expected a PNG, WebP or JPEG file.") from failed

@@ -15,7 +15,9 @@ Logits = NDArray[np.float32]
 
 _FLOOR = 1e-5
 _SURE_TOP, _UNSURE_TOP = (0.55, 1.0), (0.12, 0.45)
-_COLOR_TOP, _NO_COLOR_TOP = (0.7, 0.98), (0.3, 0.62)
+_COLOR_TOP, _FAINT_COLOR_TOP, _NO_COLOR_TOP = (0.7, 0.98), (0.45, 0.62), (0.3, 0.62)
+_FAINT = 0.12
+"""Share of leading colors that are read as if they hardly led: what color it is can be asked of those too."""
 _MOST_LIKE_IT = 4
 
 
@@ -76,20 +78,29 @@ def imagine_names(region: RegionFacts, vocabulary: Vocabulary, draw: np.random.G
 
 
 def imagine_colors(region: RegionFacts, draw: np.random.Generator) -> Logits:
-    """Logits over ``COLORS``: one stands out where the facts name one, and two or three share where they do not."""
-    rest = draw.dirichlet(np.full(len(COLORS), 0.4))
+    """Logits over ``COLORS``: mostly one stands out where the facts name one, and a few share where they do not."""
     if region.color is None:
-        first, *others = draw.choice(len(COLORS), size=int(draw.integers(2, 4)), replace=False)
-        shares = np.zeros(len(COLORS))
-        shares[first] = draw.uniform(*_NO_COLOR_TOP)
-        shares[others] = 0.85 * (1.0 - shares[first]) * draw.dirichlet(np.full(len(others), 8.0))
-        return _logits(shares + (1.0 - shares.sum()) * rest)
+        return _logits(_shared(int(draw.integers(len(COLORS))), draw.uniform(*_NO_COLOR_TOP), draw))
     place = COLORS.index(region.color)
+    if draw.random() < _FAINT:
+        return _logits(_shared(place, draw.uniform(*_FAINT_COLOR_TOP), draw))
     top = draw.uniform(*_COLOR_TOP)
+    rest = draw.dirichlet(np.full(len(COLORS), 0.4))
     rest[place] = 0.0
     rest *= (1.0 - top) / max(rest.sum(), _FLOOR)
     rest[place] = top
     return _logits(rest)
+
+
+def _shared(first: int, top: float, draw: np.random.Generator) -> NDArray[np.float64]:
+    """Shares of which ``first`` has ``top``, and two or three others nearly all that is left."""
+    others = draw.choice(
+        [color for color in range(len(COLORS)) if color != first], size=int(draw.integers(2, 4)), replace=False
+    )
+    shares = 0.15 * (1.0 - top) * draw.dirichlet(np.full(len(COLORS), 0.4))
+    shares[others] += 0.85 * (1.0 - top) * draw.dirichlet(np.full(len(others), 8.0))
+    shares[first] += top
+    return shares
 
 
 def _like_it(place: int, top: float, vocabulary: Vocabulary, draw: np.random.Generator) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ def test_facts_are_possible(index: NameIndex, seed: int) -> None:
         assert 0 <= y1 < y2 <= height
         assert region.name in index.names
         assert region.kind == index.kind_of[region.name]
-        assert region.color in COLORS
+        assert region.many_colored if region.color is None else region.color in COLORS
 
 
 def test_shares_are_as_set(index: NameIndex) -> None:
@@ -29,6 +29,7 @@ def test_shares_are_as_set(index: NameIndex) -> None:
     scenes = [imagine(index, rng, ImagineSettings(unsure=0.3), str(number)) for number in range(1500)]
     regions = [region for scene in scenes for region in scene.regions]
     assert 0.27 < sum(not region.sure for region in regions) / len(regions) < 0.33
+    assert 0.36 < sum(region.many_colored for region in regions) / len(regions) < 0.42  # some names have a color
     counts = Counter(len(scene.regions) for scene in scenes)
     assert set(counts) == {1, 2, 3, 4, 5, 6}
     assert counts[3] > counts[1]

@@ -17,9 +17,17 @@ SCENE = Scene(
         RegionFacts((0, 0, 40, 40), "heron", "gray", "bird"),
         RegionFacts((60, 60, 100, 100), "apple", "red", "fruit"),
         RegionFacts((60, 0, 90, 30), "apple", "green", "fruit"),
+        RegionFacts((0, 50, 40, 90), "trout", None, "fish"),
+        RegionFacts((50, 50, 60, 60), "parrot", None, "bird", many_colored=True),
     ),
 )
-ACCEPTED = (frozenset({"heron", "great blue heron"}), frozenset({"apple"}), frozenset({"apple"}))
+ACCEPTED = (
+    frozenset({"heron", "great blue heron"}),
+    frozenset({"apple"}),
+    frozenset({"apple"}),
+    frozenset({"trout"}),
+    frozenset({"parrot"}),
+)
 
 
 def _right(task: str, question: str, truth: str, answer: str, numbers: frozenset[int] = frozenset()) -> bool:
@@ -115,6 +123,25 @@ WRONG = [
     ("compare", "Compare <region1> and <region3>.", "region1 is a gray heron and region3 is a green apple.",
      "region1 is a gray heron and region3 is a green apple. region3 is bigger."),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "truth", "answer"),
+    [
+        ("describe", "{} is a {}.", "{} is a red {}."),
+        ("why", "Because it has {}.", "Because it has {} and most of it is red."),
+        ("compare", "region1 is a gray heron and {} is a {}.", "region1 is a heron and {} is a red {}."),
+    ],
+)
+def test_a_color_that_nobody_looked_for_is_not_judged_and_one_that_leads_nowhere_is_wrong(
+    task: str, truth: str, answer: str
+) -> None:
+    signs = {"trout": "fins and the body of a fish", "parrot": "feathers, wings and a beak"}
+    for number, name, right in ((4, "trout", True), (5, "parrot", False)):
+        question = f"Tell me of <region{number}>" + (" and <region1>." if task == "compare" else ".")
+        words = (signs[name],) if task == "why" else (f"region{number}", name)
+        assert _right(task, question, truth.format(*words), truth.format(*words))
+        assert _right(task, question, truth.format(*words), answer.format(*words)) is right
 
 
 @pytest.mark.parametrize(("task", "question", "truth", "answer"), RIGHT)

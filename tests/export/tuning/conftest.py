@@ -67,7 +67,7 @@ def small_vision(_language: Decoder | None = None) -> tuple[TunedVision, Vocabul
         torch.manual_seed(3)
         vision = TunedVision(SIZES)
         words = vision.words
-        for table in (words.names, words.sureness, words.colors, words.places, words.marks):
+        for table in (words.names, words.sureness, words.colors, words.mixed, words.places, words.marks):
             table.normal_()
     return vision, Vocabulary.of(NAMES, KINDS)
 
