@@ -87,7 +87,7 @@ def detected(source: Path, keep_out: float) -> None:
 @click.option(
     "--mix",
     "mix_name",
-    type=click.Choice(["everything", "comparisons", "matches", "descriptions"]),
+    type=click.Choice(["everything", "comparisons", "matches"]),
     default="everything",
     show_default=True,
     help="What is asked.",

@@ -103,26 +103,4 @@ MATCHES = Mix(
 )
 """The same for what matches: two things each other, a thing its name, a box its place."""
 
-DESCRIPTIONS = Mix(
-    writers=(
-        (single.describe, 3.0),
-        (single.why, 4.0),
-        (several.compare, 4.0),
-        (single.color, 1.0),
-        (single.yes_no_color, 0.7),
-        (single.size, 0.7),
-        (single.yes_no_name, 1.0),
-        (several.yes_no_relation, 1.5),
-    ),
-    turns=_MANY_TURNS,
-    follow_ups=0.2,
-    scenes=ImagineSettings(n_regions=(0.0, 5.0, 2.5, 1.0), unsure=0.05, same_name=0.2),
-)
-"""The same for what things look like, where a color leads and where none does."""
-
-MIXES: Mapping[str, Mix] = {
-    "everything": EVERYTHING,
-    "comparisons": COMPARISONS,
-    "matches": MATCHES,
-    "descriptions": DESCRIPTIONS,
-}
+MIXES: Mapping[str, Mix] = {"everything": EVERYTHING, "comparisons": COMPARISONS, "matches": MATCHES}
