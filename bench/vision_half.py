@@ -42,6 +42,7 @@ from gpt4roi_runtime.backends.processor import usable_cores
 from gpt4roi_runtime.backends.vision_engines import open_encoder
 from gpt4roi_runtime.backends.vision_settings import VisionEngine
 from gpt4roi_runtime.backends.vision_tuning import some_boxes
+from gpt4roi_runtime.bench.memory import peak_bytes
 from gpt4roi_runtime.bundle.folder import Bundle
 from gpt4roi_runtime.errors import Gpt4RoiError
 from gpt4roi_runtime.vision.encoder import Encoder, ImageFeatures, Pyramid
@@ -278,7 +279,7 @@ def obey(options: argparse.Namespace) -> None:
     for line in sys.stdin:
         word, _, rest = line.strip().partition(" ")
         if word == "end":
-            _say(peak_bytes=_peak_bytes())
+            _say(peak_bytes=peak_bytes() or 0)
             return
         if features is None:
             features = encoder.encode(pixels)
@@ -412,12 +413,6 @@ def _seconds(act: Callable[[], object]) -> float:
     started_s = perf_counter()
     act()
     return perf_counter() - started_s
-
-
-def _peak_bytes() -> int:
-    """Most resident memory of this process since it began."""
-    text = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(re.findall(r"VmHWM:\s*(\d+) kB", text)[0]) * 1024
 
 
 def _say(**facts: object) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
-import psutil
 from rich.console import Console
 from rich.table import Column, Table
 
 from gpt4roi_export.cli.console import FILE, FOLDER, needs, progress_bar
+from gpt4roi_runtime.bench.memory import peak_bytes
 from gpt4roi_runtime.bundle.folder import open_bundle
 from gpt4roi_runtime.errors import NumericError
 
@@ -77,9 +77,11 @@ def import_(
     size = sum(path.stat().st_size for path in imported.out.iterdir())
     speed = imported.read_bytes / imported.seconds / 1e6
     click.echo(f"wrote {imported.out}: {size / _GB:.2f} GB, language model {imported.quantisation}, graphs {vision}")
+    peak = peak_bytes()
     click.echo(
         f"{'went on with' if imported.went_on else 'read'} {imported.read_bytes / _GB:.2f} GB in "
-        f"{imported.seconds:.0f} s ({speed:.0f} MB/s), at most {_peak_bytes() / _GB:.2f} GB of memory"
+        f"{imported.seconds:.0f} s ({speed:.0f} MB/s)"
+        + ("" if peak is None else f", at most {peak / _GB:.2f} GB of memory")
     )
 
 
@@ -164,18 +166,6 @@ def _table(engine: "Engine") -> Table:
         near = (_long(stage.cosine), f"{stage.least_cosine:g}")
         table.add_row(stage.stage, *off, *near, "off" if stage.off else "ok")
     return table
-
-
-def _peak_bytes() -> int:
-    """Most memory that this process had, as far as the system tells."""
-    facts = psutil.Process().memory_info()
-    peak = getattr(facts, "peak_wset", None)  # Windows
-    if peak is not None:
-        return int(peak)
-    import resource
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(most) * (1 if os.uname().sysname == "Darwin" else 1024)
 
 
 def _short(number: float | None) -> str:

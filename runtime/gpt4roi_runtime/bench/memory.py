@@ -4,6 +4,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _CLEAR_PEAK = "5"
 
@@ -20,6 +22,8 @@ def peak_bytes() -> int | None:
         for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    if (in_windows := getattr(psutil.Process().memory_info(), "peak_wset", None)) is not None:
+        return int(in_windows)
     with suppress(ImportError):
         import resource
 
