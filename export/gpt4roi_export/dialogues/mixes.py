@@ -31,7 +31,7 @@ _MANY_TURNS = {4: 0.2, 5: 0.3, 6: 0.5}
 EVERYTHING = Mix(
     writers=(
         (single.name, 3.5),
-        (single.describe, 2.0),
+        (single.describe, 2.6),
         (single.color, 1.2),
         (single.position, 2.5),
         (single.size, 0.8),
@@ -40,7 +40,7 @@ EVERYTHING = Mix(
         (single.yes_no_name, 4.0),
         (single.yes_no_color, 1.0),
         (single.yes_no_place, 2.4),
-        (single.why, 1.2),
+        (single.why, 2.4),
         (several.relation, 3.5),
         (several.yes_no_relation, 4.5),
         (several.bigger, 3.0),
@@ -57,7 +57,7 @@ EVERYTHING = Mix(
         (several.choose_end, 1.6),
         (talk.missing, 0.5),
         (talk.image, 0.3),
-        (talk.beyond, 1.3),
+        (talk.beyond, 1.7),
         (talk.greeting, 0.1),
         (talk.help_wanted, 0.1),
     ),

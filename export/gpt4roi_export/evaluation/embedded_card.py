@@ -41,9 +41,12 @@ EMBEDDED = CardFacts(
         "comparisons of the ninth run": 111,
         "dialogues of the ninth run": 112,
         "matches of the ninth run": 113,
-        "dialogues of the last run": 131,
-        "comparisons of the last run": 132,
-        "matches of the last run": 133,
+        "dialogues of the tenth run": 131,
+        "comparisons of the tenth run": 132,
+        "matches of the tenth run": 133,
+        "dialogues of the last run": 141,
+        "comparisons of the last run": 142,
+        "matches of the last run": 143,
         "questions": 20,
     },
     commands=(
@@ -90,7 +93,12 @@ EMBEDDED = CardFacts(
         "gpt4roi-export dialogues --out data/tenth/comparisons.jsonl --count 800 --per-scene 1 --mix comparisons "
         "--seed 132",
         "gpt4roi-export dialogues --out data/tenth/matches.jsonl --count 500 --per-scene 1 --mix matches --seed 133",
-        "gpt4roi-export tune --config tenth.toml --out tuned",
+        "gpt4roi-export tune --config tenth.toml --out tenth",
+        "gpt4roi-export dialogues --out data/eleventh/everything.jsonl --count 3400 --seed 141",
+        "gpt4roi-export dialogues --out data/eleventh/comparisons.jsonl --count 1200 --per-scene 1 --mix comparisons "
+        "--seed 142",
+        "gpt4roi-export dialogues --out data/eleventh/matches.jsonl --count 800 --per-scene 1 --mix matches --seed 143",
+        "gpt4roi-export tune --config eleventh.toml --out tuned",
         "gpt4roi-export evaluate --suite data/trained-objects --suite data/held-out --out report --card card.md",
     ),
     limits=(

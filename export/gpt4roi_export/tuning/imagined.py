@@ -16,7 +16,7 @@ Logits = NDArray[np.float32]
 _FLOOR = 1e-5
 _SURE_TOP, _UNSURE_TOP = (0.55, 1.0), (0.12, 0.45)
 _COLOR_TOP, _FAINT_COLOR_TOP, _NO_COLOR_TOP = (0.7, 0.98), (0.45, 0.62), (0.3, 0.62)
-_FAINT = 0.12
+_FAINT = 0.2
 """Share of leading colors that are read as if they hardly led: what color it is can be asked of those too."""
 _MOST_LIKE_IT = 4
 

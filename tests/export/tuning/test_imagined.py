@@ -55,9 +55,9 @@ def test_nothing_in_particular_has_no_high_probability(vocabulary: Vocabulary) -
 def test_a_known_color_stands_out(vocabulary: Vocabulary) -> None:
     read = colors_read("green")
     assert (read.argmax(axis=1) == COLORS.index("green")).all()
-    assert np.quantile(read.max(axis=1), 0.2) > 0.69
+    assert np.quantile(read.max(axis=1), 0.3) > 0.69
     assert np.mean(read.max(axis=1) < TunedSizes(len(vocabulary), len(COLORS)).leading_color) == pytest.approx(
-        0.12, abs=0.06
+        0.2, abs=0.06
     )
 
 
