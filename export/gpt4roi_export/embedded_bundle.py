@@ -75,6 +75,8 @@ def assemble(
             sizes = TunedSizes(len(vocabulary.names), len(COLORS))
             _write_graphs(folder, _weights(sources, tuned, language, vocabulary, sizes))
             shutil.copyfile(NANODET, folder / DETECTOR)
+            for page in tuned.card:
+                shutil.copyfile(page, folder / page.name)
             progress("hashing", 0.9)
             write_manifest(folder, _manifest(folder, header, language, sizes))
         progress("done", 1.0)

@@ -1,6 +1,7 @@
-"""What tuning leaves and a bundle is made of: two files in a folder; knows neither torch nor what the tensors mean.
+"""What tuning leaves and a bundle is made of: two files in a folder, and a card for people.
 
-The one that came with this package makes the embedded model; a folder that ``gpt4roi-export tune`` wrote makes another.
+Knows neither torch nor what the tensors mean. The part that came with this package makes the embedded model; a folder
+that ``gpt4roi-export tune`` wrote makes another.
 """
 
 from collections.abc import Mapping
@@ -16,21 +17,24 @@ from gpt4roi_runtime.errors import BundleError
 
 PACKAGED = Path(__file__).with_name("embedded_model")
 ADAPTER, VISION = "adapter.safetensors", "vision.safetensors"
+_CARD = ("model_card.md", "model_card_wrong.jpg")
 _MAX_BYTES = 1 << 30
 _TUNE_AGAIN = "Name a folder that gpt4roi-export tune wrote."
 
 
 @dataclass(frozen=True)
 class TunedPart:
-    """The two files of a tuned model.
+    """The files of a tuned model.
 
     Attributes:
         adapter: The language model's low-rank additions.
         vision: The region module.
+        card: The model card and its picture, where somebody wrote one.
     """
 
     adapter: Path
     vision: Path
+    card: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, folder: Path) -> "TunedPart":
@@ -39,7 +43,8 @@ class TunedPart:
         Raises:
             BundleError: One is not there.
         """
-        part = cls(folder / ADAPTER, folder / VISION)
+        card = tuple(folder / name for name in _CARD if (folder / name).is_file())
+        part = cls(folder / ADAPTER, folder / VISION, card)
         for path in (part.adapter, part.vision):
             if not path.is_file():
                 raise BundleError(f"{folder} holds no {path.name}", _TUNE_AGAIN)

@@ -1,8 +1,10 @@
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from gpt4roi_export.vocabulary import read_vocabulary
 from gpt4roi_export.weights import WeightSources, read_member
 from gpt4roi_runtime.backends.gguf_header import inspect_gguf
 from gpt4roi_runtime.backends.llama_cpp import LlamaCppDecoder
+from gpt4roi_runtime.bundle.folder import open_bundle
 from gpt4roi_runtime.bundle.manifest import Manifest
 from gpt4roi_runtime.errors import BundleError, SettingsError
 
@@ -155,9 +158,29 @@ def test_the_manifest_describes_the_folder(assembled: Path) -> None:
     manifest = json.decode((assembled / "manifest.json").read_bytes(), type=Manifest)
     for entry in manifest.files:
         assert (assembled / entry.path).stat().st_size == entry.size_bytes
-    assert {path.name for path in assembled.iterdir()} == {"manifest.json", *(entry.path for entry in manifest.files)}
+    card = {"model_card.md", "model_card_wrong.jpg"}
+    assert {path.name for path in assembled.iterdir()} - card == {
+        "manifest.json",
+        *(entry.path for entry in manifest.files),
+    }
     assert manifest.language.special_tokens == {"<|im_start|>": 1, "<|im_end|>": 2}
     assert manifest.vision.n_rows_per_region == SIZES.n_rows
+
+
+@pytest.mark.bundle
+def test_the_model_card_lies_in_the_folder_and_is_about_it(assembled: Path) -> None:
+    card = (assembled / "model_card.md").read_text(encoding="utf-8")
+    assert f"Bundle `{open_bundle(assembled).id}`" in card
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", card)
+    assert pictures
+    assert all((assembled / picture).is_file() for picture in pictures)
+
+
+@pytest.mark.bundle
+def test_a_tuned_part_without_a_card_makes_a_bundle_without_one(weight_sources: WeightSources, tmp_path: Path) -> None:
+    packaged = TunedPart.of(PACKAGED)
+    assemble(weight_sources, replace(packaged, card=()), tmp_path / "own", lambda doing, done: None)
+    assert not list((tmp_path / "own").glob("model_card*"))
 
 
 @pytest.mark.bundle
